@@ -1,0 +1,48 @@
+# Every target calls `install` first; it does nothing when nothing changed.
+# The virtual environment lives beside this file; paths with spaces are fine because all names here are relative.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/.installed
+ARGS ?=
+
+.PHONY: help install demo test check format lint types layers lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: $(STAMP) ## make the virtual environment with the demo and development extras
+
+$(STAMP): pyproject.toml requirements/dev.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "make: Python 3.11 or newer is needed: apt-get install python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "make: Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
+	@"$(PYTHON)" -m venv .venv
+	@echo "installing into .venv ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-input --require-hashes --no-deps --only-binary :all: -r requirements/dev.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-input --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+demo: install ## run a 3-node cluster with load until Ctrl-C (ARGS='--nodes 5' passes flags)
+	@exec $(BIN)/rangeland demo $(ARGS)
+
+test: install ## run the tests on real PostgreSQL servers
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: format lint types layers test ## everything that a change must pass
+
+format: install
+	@$(BIN)/ruff format --check src tests
+
+lint: install
+	@$(BIN)/ruff check src tests
+
+types: install
+	@$(BIN)/mypy
+
+layers: install
+	@$(BIN)/lint-imports
+
+lock: install ## pin every dependency anew, with hashes and without naming an index
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra demo --extra dev pyproject.toml -o requirements/dev.txt
+
+clean: ## remove what the targets made
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

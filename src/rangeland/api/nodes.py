@@ -1,0 +1,58 @@
+"""/nodes/: every node with its server and machine, the silent ones as last known."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from starlette.responses import Response
+
+from rangeland.api.asking import Asking, fresh_deadline
+from rangeland.api.replies import bytes_reply
+from rangeland.api.services import Services
+from rangeland.cluster import questions as q
+from rangeland.merge.nodes import merge_nodes
+from rangeland.merge.paging import parse_limit, parse_offset
+from rangeland.wire.json import DecodeError, decode, encode
+from rangeland.wire.nodes import NodesAnswer, NodeStatus
+from rangeland.wire.parts import Nothing
+
+
+async def list_nodes(asking: Asking) -> Response:
+    """By node id; `limit` and `offset` cut a page."""
+    limit, offset = parse_limit(asking.parameter("limit")), parse_offset(asking.parameter("offset"))
+    services = asking.services
+
+    async def ask() -> bytes:
+        return encode(await collect_nodes(services, deadline=fresh_deadline(), limit=limit, offset=offset))
+
+    return bytes_reply(await services.flights.join(("nodes", limit, offset), ask))
+
+
+async def collect_nodes(services: Services, *, deadline: float, limit: int = 0, offset: int = 0) -> NodesAnswer:
+    """Ask every node for its status; of a silent one the last status that any node kept is shown."""
+    cluster = services.cluster
+    parts = await cluster.ask_all(q.STATUS, Nothing(), deadline=deadline)
+    for part in parts:
+        if part.value is not None and part.value.server_up:
+            services.last_status[part.node_id] = part.value.status
+    known = {part.node_id: status for part in parts if (status := _last_status(services, part.node_id))}
+    return merge_nodes(
+        parts,
+        last_status=known,
+        silent_since_ns=cluster.silent_since_ns(),
+        now_ns=time.time_ns(),
+        limit=limit,
+        offset=offset,
+    )
+
+
+def _last_status(services: Services, node_id: int) -> NodeStatus | None:
+    """What this node itself last saw, else what the table keeps."""
+    if (seen := services.last_status.get(node_id)) is not None:
+        return seen
+    member = services.cluster.members.get(node_id)
+    if member is not None and member.status is not None:
+        with contextlib.suppress(DecodeError):
+            return decode(NodeStatus, member.status)
+    return None

@@ -1,0 +1,46 @@
+"""The whole API on one page: path, method, who may, what answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from starlette.responses import Response
+
+from rangeland.api import health, hot_ranges, login, nodes, peer, ranges, sessions
+from rangeland.api.asking import Asking
+
+Handler = Callable[[Asking], Awaitable[Response]]
+
+
+class Access(Enum):
+    """Who may ask."""
+
+    ANYONE = "anyone"  # health and login
+    LOGGED_IN = "logged in"  # logout: any live session, whatever its rights
+    READER = "reader"  # members of the admin role and of pg_monitor
+    PEER = "peer"  # nodes and commands that hold the cluster key
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """`path` has no trailing slash; it answers with and without one."""
+
+    method: str
+    path: str
+    access: Access
+    answer: Handler
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("GET", "/api/v2/health", Access.ANYONE, health.show_health),
+    Endpoint("GET", "/api/v2/nodes", Access.READER, nodes.list_nodes),
+    Endpoint("GET", "/api/v2/nodes/{node_id}/ranges", Access.READER, ranges.list_node_ranges),
+    Endpoint("GET", "/api/v2/ranges/hot", Access.READER, hot_ranges.list_hot_ranges),
+    Endpoint("GET", "/api/v2/ranges/{range_id:digits}", Access.READER, ranges.show_range),
+    Endpoint("GET", "/api/v2/sessions", Access.READER, sessions.list_sessions),
+    Endpoint("POST", "/api/v2/login", Access.ANYONE, login.log_in),
+    Endpoint("POST", "/api/v2/logout", Access.LOGGED_IN, login.log_out),
+    Endpoint("POST", "/_peer/v1/{question}", Access.PEER, peer.answer_question),
+)

@@ -1,0 +1,123 @@
+"""What this node answers itself, by question: the one table that joins questions and collectors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from rangeland.api.nodes import collect_nodes
+from rangeland.api.services import Services
+from rangeland.cluster import Answer, Cluster
+from rangeland.cluster import questions as q
+from rangeland.config import WRITE_TIMEOUT_S
+from rangeland.errors import NotPrimaryError
+from rangeland.node.collectors import Collectors
+from rangeland.node.membership import Membership
+from rangeland.pg import Role, Server
+from rangeland.state import tables
+from rangeland.wire.members import (
+    DatabaseNumbers,
+    DatabasesToNumber,
+    Hello,
+    HelloAnswer,
+    Member,
+    OfflineSession,
+    Revocation,
+    StatusToKeep,
+)
+from rangeland.wire.parts import Nothing
+
+
+def make_answers(
+    *, server: Server, services: Services, collectors: Collectors, membership: Membership
+) -> Mapping[str, Answer]:
+    """By the question's path; each takes the parameters and a deadline in loop time."""
+    cluster, web_sessions = services.cluster, services.web_sessions
+
+    async def hello(params: Hello, _deadline: float) -> HelloAnswer:
+        if params.node_id and params.node_id not in cluster.members:
+            cluster.take_members(
+                [Member(node_id=params.node_id, http_addr=params.http_addr, sql_addr=params.sql_addr)]
+            )
+        return HelloAnswer(
+            node_id=cluster.node_id,
+            cluster_id=cluster.cluster_id,
+            members=list(cluster.members.values()),
+            revoked=web_sessions.revoked,
+        )
+
+    async def revoke(params: Revocation, _deadline: float) -> Nothing:
+        web_sessions.take_revocation(params)
+        return Nothing()
+
+    async def keep_session(params: OfflineSession, _deadline: float) -> Nothing:
+        web_sessions.keep_offline(params)
+        return Nothing()
+
+    async def keep_status(params: StatusToKeep, deadline: float) -> Nothing:
+        _require_primary(server)
+        await tables.save_status(
+            server,
+            node_id=params.node_id,
+            sql_addr=params.sql_addr,
+            status=params.status,
+            deadline=_write_deadline(deadline),
+        )
+        return Nothing()
+
+    async def number_databases(params: DatabasesToNumber, deadline: float) -> DatabaseNumbers:
+        _require_primary(server)
+        await tables.add_database_numbers(server, params.oids, deadline=_write_deadline(deadline))
+        numbers = await tables.list_database_numbers(server, deadline=deadline)
+        return DatabaseNumbers(number_by_oid=numbers)
+
+    async def list_nodes(_params: Nothing, deadline: float) -> Any:
+        return await collect_nodes(services, deadline=deadline)
+
+    async def log_user_in(params: Any, deadline: float) -> Any:
+        return await web_sessions.log_user_in(params, deadline=deadline)
+
+    async def log_user_out(params: Any, deadline: float) -> Any:
+        return await web_sessions.log_user_out(params, deadline=deadline)
+
+    return {
+        q.HELLO.path: hello,
+        q.SESSIONS.path: collectors.sessions,
+        q.STATUS.path: collectors.status,
+        q.REVOKE.path: revoke,
+        q.KEEP_SESSION.path: keep_session,
+        q.GRANT.path: web_sessions.answer_grant,
+        q.REGISTER.path: membership.answer_register,
+        q.KEEP_STATUS.path: keep_status,
+        q.NUMBER_DATABASES.path: number_databases,
+        q.LOGIN.path: web_sessions.answer_login,
+        q.MAKE_SESSION.path: web_sessions.answer_make_session,
+        q.WRITE_REVOCATION.path: web_sessions.answer_write_revocation,
+        q.LIST_NODES.path: list_nodes,
+        q.LIST_WEB_SESSIONS.path: web_sessions.list_web_sessions,
+        q.LOG_USER_IN.path: log_user_in,
+        q.LOG_USER_OUT.path: log_user_out,
+    }
+
+
+async def number_databases(cluster: Cluster, server: Server, oids: list[int], *, deadline: float) -> dict[int, int]:
+    """The number of each database, by oid; new ones are numbered by the primary's node.
+
+    A database that can't be numbered now, as there is no primary, is absent.
+    """
+    numbers = await tables.list_database_numbers(server, deadline=deadline)
+    if any(oid not in numbers for oid in oids):
+        missing = [oid for oid in oids if oid not in numbers]
+        part = await cluster.ask_primary(q.NUMBER_DATABASES, DatabasesToNumber(oids=missing), deadline=deadline)
+        numbers |= part.number_by_oid
+    return numbers
+
+
+def _require_primary(server: Server) -> None:
+    if server.role is not Role.PRIMARY or server.down is not None:
+        raise NotPrimaryError("this node's server is not a primary that answers")
+
+
+def _write_deadline(deadline: float) -> float:
+    return min(deadline, asyncio.get_running_loop().time() + WRITE_TIMEOUT_S)

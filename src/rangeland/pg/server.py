@@ -1,0 +1,288 @@
+"""This node's own server: two kept connections for reading, one for writing, and what is known of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from rangeland.errors import MissingGrantError, NotPrimaryError, ServerDownError, ServerError
+from rangeland.pg.connection import READ_OPTIONS, WRITE_OPTIONS, Connection, parse_server_url
+from rangeland.pg.errors import RETRIED
+from rangeland.sql import block
+
+OLDEST_VERSION = 150000  # 13 and 14 are past their end of life
+NEWEST_TESTED_VERSION = 189999
+READERS = 2  # with one writer: three connections to the state database, as promised to the DBA
+RETRY_S = 1.0  # a server that is back is found within a second; a pool's back-off once cost 15 s
+IDENTIFY_TIMEOUT_S = 2.0
+
+
+class Role(StrEnum):
+    PRIMARY = "primary"
+    STANDBY = "standby"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """Why the server can't be used, and since when (ns since the epoch, this node's clock)."""
+
+    since_ns: int
+    reason: str
+
+
+class Visit:
+    """A short stay in one other database."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def fetch(self, resource: str, name: str, /, *, deadline: float, **params: Any) -> list[tuple[Any, ...]]:
+        """As `Server.fetch`, in the visited database."""
+        chosen = block(resource, name, self._connection.version)
+        return await self._connection.run(chosen, params, deadline=deadline)
+
+
+class Server:
+    """The PostgreSQL server beside this node.
+
+    `down` is None while it answers. While it is down every question fails at once and a task tries to connect
+    each second. `role`, `timeline` and `version` are as last heard.
+    """
+
+    def __init__(self, url: str, *, on_change: Callable[[], None] | None = None) -> None:
+        self.params = parse_server_url(url, setting="--server-url")
+        self.version = 0
+        self.role = Role.UNKNOWN
+        self.timeline = 0
+        self.system_identifier = 0
+        self.started_at_ns = 0
+        self.warning: str | None = None
+        self.down: Down | None = Down(time.time_ns(), "not connected yet")
+        self.on_change = on_change or (lambda: None)
+        self._idle: list[Connection] = []
+        self._reading = asyncio.Semaphore(READERS)
+        self._writing = asyncio.Lock()
+        self._writer: Connection | None = None
+        self._visiting = asyncio.Lock()
+        self._reviving: asyncio.Task[None] | None = None
+        self._identifying: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to connect; returns at once."""
+        if self._reviving is None:
+            self._reviving = asyncio.create_task(self._revive())
+
+    async def wait_until_up(self, *, deadline: float) -> None:
+        """Return once it answers. Raises: ServerDownError at the deadline, with the reason."""
+        while self.down is not None:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise ServerDownError(self.down.reason)
+            await asyncio.sleep(0.02)
+
+    async def close(self) -> None:
+        """End the tasks and every connection, without waiting for a server that hangs."""
+        for task in (self._reviving, self._identifying):
+            if task is not None:
+                task.cancel()
+        for connection in [*self._idle, *([self._writer] if self._writer else [])]:
+            connection.cut()
+            await connection.close()
+        self._idle.clear()
+        self._writer = None
+
+    async def fetch(self, resource: str, name: str, /, *, deadline: float, **params: Any) -> list[tuple[Any, ...]]:
+        """Rows of the named statement on the state database; `deadline` is in loop time.
+
+        A connection that the server had closed meanwhile, a recovery conflict: tried once more, quietly.
+        Raises: ServerDownError, ServerTimeoutError, MissingGrantError, ServerError.
+        """
+        async with _turn(self._reading, deadline):
+            for last_try in (False, True):
+                connection = await self._reader(deadline)
+                reused = connection is not None
+                if connection is None:
+                    connection = await self._opened(READ_OPTIONS, deadline)
+                try:
+                    rows = await connection.run(block(resource, name, connection.version), params, deadline=deadline)
+                except ServerError as exc:
+                    broken = isinstance(exc, ServerDownError)
+                    if broken:
+                        connection.cut()
+                    else:
+                        self._idle.append(connection)
+                    timed_out = deadline <= asyncio.get_running_loop().time()
+                    if not last_try and not timed_out and (exc.sqlstate in RETRIED or (broken and reused)):
+                        continue
+                    if broken:
+                        self._fell(exc)
+                    raise
+                self._heard(connection)
+                self._idle.append(connection)
+                return rows
+        raise AssertionError("a second try returns or raises")
+
+    async def write(self, resource: str, name: str, /, *, deadline: float, **params: Any) -> list[tuple[Any, ...]]:
+        """As `fetch`, for a statement that changes our own tables; never waits for a synchronous standby.
+
+        Raises: NotPrimaryError where the server is a standby.
+        """
+        async with _turn(self._writing, deadline):
+            for last_try in (False, True):
+                reused = self._writer is not None
+                if self._writer is None or self._writer.closed:
+                    self._writer = await self._opened(WRITE_OPTIONS, deadline)
+                connection = self._writer
+                if connection.in_recovery:
+                    raise NotPrimaryError("this node's server is a standby")
+                try:
+                    rows = await connection.run(block(resource, name, connection.version), params, deadline=deadline)
+                except ServerError as exc:
+                    if exc.sqlstate == "25006":  # read_only_sql_transaction
+                        raise NotPrimaryError("this node's server is a standby") from exc
+                    if isinstance(exc, ServerDownError):
+                        connection.cut()
+                        self._writer = None
+                        if reused and not last_try and deadline > asyncio.get_running_loop().time():
+                            continue
+                        self._fell(exc)
+                    raise
+                self._heard(connection)
+                return rows
+        raise AssertionError("a second try returns or raises")
+
+    @contextlib.asynccontextmanager
+    async def visit(self, database: str, *, deadline: float) -> AsyncIterator[Visit]:
+        """Connect to another database, one at a time, and leave it: an idle connection would block its DROP."""
+        async with _turn(self._visiting, deadline):
+            if self.down is not None:
+                raise ServerDownError(self.down.reason)
+            connection = await Connection.open(
+                {**self.params, "dbname": database}, options=READ_OPTIONS, deadline=deadline
+            )
+            try:
+                yield Visit(connection)
+            finally:
+                connection.cut()
+                await connection.close()
+
+    async def _reader(self, deadline: float) -> Connection | None:
+        """A kept connection, or None where a new one has to be opened."""
+        if self.down is not None:
+            raise ServerDownError(self.down.reason)
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closed:
+                return connection
+        return None
+
+    async def _opened(self, options: str, deadline: float) -> Connection:
+        if self.down is not None:
+            raise ServerDownError(self.down.reason)
+        try:
+            return await Connection.open(self.params, options=options, deadline=deadline)
+        except ServerDownError as exc:
+            self._fell(exc)
+            raise
+
+    def _fell(self, exc: ServerError) -> None:
+        if self.down is None:
+            self.down = Down(time.time_ns(), str(exc))
+            self.on_change()
+        while self._idle:
+            self._idle.pop().cut()
+        if self._reviving is None or self._reviving.done():
+            self._reviving = asyncio.create_task(self._revive())
+
+    def _heard(self, connection: Connection) -> None:
+        role = Role.STANDBY if connection.in_recovery else Role.PRIMARY
+        if role is not self.role and (self._identifying is None or self._identifying.done()):
+            self.role = role
+            self._identifying = asyncio.create_task(self._identify_again())
+
+    async def _identify_again(self) -> None:
+        with contextlib.suppress(ServerError):
+            deadline = asyncio.get_running_loop().time() + IDENTIFY_TIMEOUT_S
+            rows = await self.fetch("server", "identify_server", deadline=deadline)
+            self._identified(rows[0])
+            self.on_change()
+
+    def _identified(self, row: tuple[Any, ...]) -> None:
+        self.version, in_recovery, self.timeline, self.system_identifier, self.started_at_ns = row
+        self.role = Role.STANDBY if in_recovery else Role.PRIMARY
+
+    async def _revive(self) -> None:
+        """Try each second until a connection answers; the reason why it does not is kept up to date."""
+        while True:
+            try:
+                connection = await self._connected()
+            except ServerError as exc:
+                self._still_down(exc)
+                await asyncio.sleep(RETRY_S)
+                continue
+            self._idle.append(connection)
+            self.down = None
+            self.on_change()
+            return
+
+    async def _connected(self) -> Connection:
+        deadline = asyncio.get_running_loop().time() + IDENTIFY_TIMEOUT_S
+        connection = await Connection.open(self.params, options=READ_OPTIONS, deadline=deadline)
+        try:
+            if connection.version < OLDEST_VERSION:
+                raise ServerError(_too_old(connection.version))
+            rows = await connection.run(block("server", "identify_server", connection.version), {}, deadline=deadline)
+        except ServerError:
+            connection.cut()
+            raise
+        self._identified(rows[0])
+        if connection.version > NEWEST_TESTED_VERSION:
+            self.warning = f"PostgreSQL {connection.version // 10000} is newer than those tested"
+        return connection
+
+    def _still_down(self, exc: ServerError) -> None:
+        if self.down is not None and self.down.reason != str(exc):
+            self.down = Down(self.down.since_ns, str(exc))
+            self.on_change()
+
+
+async def require_usable(server: Server, *, deadline: float) -> None:
+    """Connect once, for a command or a start that has to say at once what is wrong.
+
+    Raises: ServerDownError, MissingGrantError, ServerError (too old).
+    """
+    connection = await Connection.open(server.params, options=READ_OPTIONS, deadline=deadline)
+    try:
+        if connection.version < OLDEST_VERSION:
+            raise ServerError(_too_old(connection.version))
+        rows = await connection.run(block("server", "missing_grants", connection.version), {}, deadline=deadline)
+        if rows:
+            raise MissingGrantError(
+                "the role of --server-url lacks: " + "; ".join(row[0] for row in rows) + " (rangeland init grants it)"
+            )
+    finally:
+        connection.cut()
+        await connection.close()
+
+
+def _too_old(version: int) -> str:
+    return f"the server is PostgreSQL {version // 10000}; 15 or newer is needed"
+
+
+@contextlib.asynccontextmanager
+async def _turn(lock: asyncio.Semaphore | asyncio.Lock, deadline: float) -> AsyncIterator[None]:
+    """Hold the lock, waiting for it no longer than `deadline`. Raises: ServerError."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            await lock.acquire()
+    except TimeoutError as exc:
+        raise ServerError("every connection of this node to its server was busy until the deadline") from exc
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,15 @@
+-- Roles, made or mended by every `rangeland init`.
+-- `{{role}}` is the role of the nodes, `{{admin}}` the role whose members may use the whole API.
+DO $do$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {role_name}) THEN
+        CREATE ROLE {role} LOGIN CONNECTION LIMIT 10;
+        COMMENT ON ROLE {role} IS 'Rangeland: what the nodes connect as';
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {admin_name}) THEN
+        CREATE ROLE {admin} NOLOGIN;
+        COMMENT ON ROLE {admin} IS 'Rangeland: members may use the whole API';
+    END IF;
+END
+$do$;
+GRANT pg_monitor TO {role};

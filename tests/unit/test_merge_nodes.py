@@ -1,0 +1,131 @@
+"""Every node is listed, also one that is silent, with what its liveness means."""
+
+import pytest
+
+from rangeland.merge.nodes import merge_nodes
+from rangeland.merge.part import Part, PartError
+from rangeland.wire.nodes import Address, Attrs, Liveness, Locality, NodeStatus, ServerVersion
+from rangeland.wire.parts import StatusPart
+
+S = 10**9
+NOW = 1_700_000_000 * S
+
+
+def _status(node_id: int, build_tag: str = "v0.1.0") -> NodeStatus:
+    return NodeStatus(
+        node_id=node_id,
+        address=Address("tcp", f"n{node_id}:8080"),
+        attrs=Attrs(),
+        locality=Locality([]),
+        ServerVersion=ServerVersion(major=18, minor=6, patch=0, internal=0, major_val=18, minor_val=6),
+        build_tag=build_tag,
+        started_at=1,
+        cluster_name="",
+        sql_address=Address("tcp", f"n{node_id}:5432"),
+        liveness_status=Liveness.UNKNOWN,
+    )
+
+
+def _answered(
+    node_id: int, *, up: bool = True, down_since_ns: int = 0, draining: bool = False, role: str = "standby"
+) -> Part[StatusPart]:
+    return Part(
+        node_id,
+        StatusPart(
+            status=_status(node_id),
+            server_up=up,
+            down_since_ns=down_since_ns,
+            draining=draining,
+            role=role,
+            timeline=3,
+        ),
+    )
+
+
+def _silent(node_id: int) -> Part[StatusPart]:
+    return Part(node_id, error=PartError("dial", Liveness.UNAVAILABLE, "connection refused"))
+
+
+def _merge(
+    *parts: Part[StatusPart],
+    last: dict[int, NodeStatus] | None = None,
+    silent: dict[int, int] | None = None,
+    limit: int = 0,
+    offset: int = 0,
+) -> tuple[list[NodeStatus], int]:
+    answer = merge_nodes(
+        parts,
+        last_status=last or {},
+        silent_since_ns=silent or {},
+        now_ns=NOW,
+        limit=limit,
+        offset=offset,
+    )
+    return answer.nodes, answer.next
+
+
+def test_nodes_are_ordered_by_number() -> None:
+    nodes, _ = _merge(_answered(10), _answered(9), _answered(2))
+    assert [node.node_id for node in nodes] == [2, 9, 10]
+
+
+@pytest.mark.parametrize(
+    ("part", "liveness"),
+    [
+        (_answered(1), Liveness.LIVE),
+        (_answered(1, draining=True), Liveness.DRAINING),
+        (_answered(1, up=False), Liveness.UNAVAILABLE),
+        (_answered(1, up=False, down_since_ns=NOW - 300 * S + 1), Liveness.UNAVAILABLE),
+        (_answered(1, up=False, down_since_ns=NOW - 300 * S), Liveness.DEAD),
+        (_answered(1, up=False, down_since_ns=NOW + S), Liveness.UNAVAILABLE),
+        (_answered(1, up=False, draining=True), Liveness.UNAVAILABLE),
+    ],
+)
+def test_a_node_that_answers_is_as_live_as_its_server(part: Part[StatusPart], liveness: Liveness) -> None:
+    nodes, _ = _merge(part)
+    assert nodes[0].liveness_status is liveness
+
+
+@pytest.mark.parametrize(
+    ("silent", "liveness"),
+    [
+        ({}, Liveness.UNAVAILABLE),
+        ({1: NOW - 299 * S}, Liveness.UNAVAILABLE),
+        ({1: NOW - 300 * S}, Liveness.DEAD),
+        ({2: NOW - 300 * S}, Liveness.UNAVAILABLE),
+    ],
+)
+def test_a_silent_node_shows_its_last_status_and_dies_after_five_minutes(
+    silent: dict[int, int], liveness: Liveness
+) -> None:
+    nodes, _ = _merge(_silent(1), last={1: _status(1, "v0.0.9")}, silent=silent)
+    assert (nodes[0].build_tag, nodes[0].liveness_status) == ("v0.0.9", liveness)
+
+
+def test_a_silent_node_of_which_nothing_is_known_is_left_out() -> None:
+    nodes, _ = _merge(_silent(1), _answered(2))
+    assert [node.node_id for node in nodes] == [2]
+
+
+def test_role_and_timeline_are_those_of_the_answer() -> None:
+    nodes, _ = _merge(_answered(1, role="primary"), _answered(2, role="unknown"))
+    assert [(node.role, node.timeline) for node in nodes] == [("primary", 3), ("", 3)]
+
+
+def test_a_silent_primary_is_not_called_a_primary() -> None:
+    (primary,), _ = _merge(_answered(1, role="primary"))
+    nodes, _ = _merge(_silent(1), last={1: primary})
+    assert (nodes[0].role, nodes[0].timeline) == ("", 0)
+
+
+def test_a_page_is_cut_from_the_nodes_that_are_shown() -> None:
+    nodes, next_offset = _merge(_silent(1), _answered(2), _answered(3), _answered(4), limit=2)
+    assert ([node.node_id for node in nodes], next_offset) == ([2, 3], 2)
+    nodes, next_offset = _merge(_silent(1), _answered(2), _answered(3), _answered(4), limit=2, offset=2)
+    assert ([node.node_id for node in nodes], next_offset) == ([4], 0)
+
+
+def test_merging_leaves_what_it_was_given_as_it_was() -> None:
+    last = _status(1)
+    _merge(_silent(1), last={1: last}, silent={1: 1})
+    assert last.liveness_status is Liveness.UNKNOWN

@@ -1,0 +1,41 @@
+"""Numbers that can't be sent are left out, and zeros vanish where the contract says so."""
+
+from math import inf, nan
+
+import pytest
+from msgspec import UNSET
+
+from rangeland.wire.json import encode
+from rangeland.wire.number import finite, known, nonzero, or_zero
+from rangeland.wire.ranges import RangeStatistics
+
+
+@pytest.mark.parametrize("value", [0, 0.0, -0.0, None, nan, inf, -inf])
+def test_zero_and_unknown_vanish_where_zero_is_omitted(value: float | None) -> None:
+    assert nonzero(value) is UNSET
+
+
+def test_a_computed_zero_is_not_printed() -> None:
+    assert encode(RangeStatistics(queries_per_second=nonzero(5.5 - 5.5))) == b"{}"
+
+
+def test_a_rate_is_printed() -> None:
+    assert encode(RangeStatistics(queries_per_second=nonzero(0.25))) == b'{"queries_per_second":0.25}'
+
+
+def test_zero_is_kept_where_it_says_something() -> None:
+    assert known(0.0) == 0.0
+
+
+@pytest.mark.parametrize("value", [None, nan, inf])
+def test_unknown_vanishes_where_zero_says_something(value: float | None) -> None:
+    assert known(value) is UNSET
+
+
+@pytest.mark.parametrize(("value", "printed"), [(None, 0.0), (nan, 0.0), (-inf, 0.0), (2.5, 2.5)])
+def test_zero_stands_for_unknown_where_a_field_is_always_there(value: float | None, printed: float) -> None:
+    assert or_zero(value) == printed
+
+
+def test_metrics_that_are_not_finite_are_left_out_and_zeros_are_kept() -> None:
+    assert finite({"b": 1.0, "a": 0.0, "c": nan, "d": inf, "e": None}) == {"b": 1.0, "a": 0.0}
