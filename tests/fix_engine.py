@@ -5,8 +5,11 @@ promotes or reconfigures takes its own from `make_servers`; a test that writes t
 """
 
 import itertools
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from string import ascii_lowercase
 
 import psycopg
@@ -30,6 +33,15 @@ def workplace() -> Iterator[Workplace]:
     remove_leftovers(kind="test")
     with Workplace(kind="test") as place:
         yield place
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """An empty directory that the servers' account may enter; `tmp_path` is private to us."""
+    path = Path(tempfile.mkdtemp(prefix="open path ")).resolve()
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture(scope="session")

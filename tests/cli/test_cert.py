@@ -26,9 +26,7 @@ def rangeland(*args: object, home: Path, **variables: object) -> subprocess.Comp
         **{name: str(text) for name, text in variables.items()},
     }
     argv = [sys.executable, "-m", "rangeland", *map(str, args)]
-    return subprocess.run(
-        argv, cwd=home, env=environ, capture_output=True, text=True, timeout=30, check=False
-    )
+    return subprocess.run(argv, cwd=home, env=environ, capture_output=True, text=True, timeout=30, check=False)
 
 
 def files_under(directory: Path) -> dict[str, str]:
@@ -69,9 +67,7 @@ def test_the_list_shows_what_is_there(made: Path) -> None:
     done = rangeland("cert", "list", "--certs-dir", "certs", home=made)
     assert (done.returncode, done.stderr) == (0, "")
     rows = list(csv.DictReader(io.StringIO(done.stdout), delimiter="\t"))
-    assert [
-        (row["usage"], row["certificate file"], row["key file"], row["notes"], row["error"]) for row in rows
-    ] == [
+    assert [(row["usage"], row["certificate file"], row["key file"], row["notes"], row["error"]) for row in rows] == [
         ("CA", "ca.crt", "", "authorities: 1", ""),
         ("Node", "node.crt", "node.key", "addresses: localhost,127.0.0.1", ""),
         ("Cluster key", "", "cluster.key", "", ""),
@@ -95,9 +91,7 @@ def test_the_list_of_an_unusable_file_fails_and_says_which(made: Path, tmp_path:
 
 
 def test_directories_come_from_the_environment_and_from_home(tmp_path: Path) -> None:
-    done = rangeland(
-        "cert", "create-ca", home=tmp_path, RANGELAND_CERTS_DIR="c", RANGELAND_CA_KEY="~/k/ca.key"
-    )
+    done = rangeland("cert", "create-ca", home=tmp_path, RANGELAND_CERTS_DIR="c", RANGELAND_CA_KEY="~/k/ca.key")
     assert (done.returncode, done.stderr) == (0, "")
     done = rangeland("cert", "create-cluster-key", home=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -159,9 +153,7 @@ def test_wrong_usage_exits_with_2(tmp_path: Path, args: tuple[str, ...], text: s
 
 
 def test_help_names_the_defaults_that_hold(tmp_path: Path) -> None:
-    assert (
-        f"{tls.NODE_LIFETIME.days} days" in rangeland("cert", "create-node", "--help", home=tmp_path).stdout
-    )
+    assert f"{tls.NODE_LIFETIME.days} days" in rangeland("cert", "create-node", "--help", home=tmp_path).stdout
     hours = tls.CA_LIFETIME // timedelta(hours=1)
     assert f"[default: {hours}h]" in rangeland("cert", "create-ca", "--help", home=tmp_path).stdout
     overview = rangeland("cert", "--help", home=tmp_path).stdout

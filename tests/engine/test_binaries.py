@@ -29,13 +29,12 @@ def test_a_directory_without_programs_is_refused(tmp_path: Path) -> None:
     ("says", "complaint"),
     [("postgres (PostgreSQL) 14.9", "15 or newer"), ("hello", "not a PostgreSQL server")],
 )
-def test_programs_that_cannot_serve_are_refused(tmp_path: Path, says: str, complaint: str) -> None:
-    _let_everyone_in(tmp_path)
+def test_programs_that_cannot_serve_are_refused(open_path: Path, says: str, complaint: str) -> None:
     for name in ("initdb", "postgres", "pg_basebackup"):
-        (tmp_path / name).write_text(f"#!/bin/sh\necho '{says}'\n")
-        (tmp_path / name).chmod(0o755)
+        (open_path / name).write_text(f"#!/bin/sh\necho '{says}'\n")
+        (open_path / name).chmod(0o755)
     with pytest.raises(EngineError, match=complaint):
-        find_binaries(tmp_path, account=server_account(), room=tmp_path)
+        find_binaries(open_path, account=server_account(), room=open_path)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only as root do the servers run as somebody else")
@@ -55,8 +54,3 @@ def test_programs_below_a_private_home_are_copied_and_work(tmp_path: Path) -> No
         server = PostgresServer(place, binaries, name="server", port=free_port())
         server.become_primary()
         assert server.is_running
-
-
-def _let_everyone_in(tmp_path: Path) -> None:
-    for directory in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        directory.chmod(0o755)

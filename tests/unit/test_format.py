@@ -109,9 +109,7 @@ def test_a_duration_is_read(text: str, duration: timedelta) -> None:
     assert parse_duration(text) == duration
 
 
-@pytest.mark.parametrize(
-    "text", ["", "1", "h", "-1h", "1h ", " 1h", "1 h", "1y", "1h1", "1e3s", "999999999999999d"]
-)
+@pytest.mark.parametrize("text", ["", "1", "h", "-1h", "1h ", " 1h", "1 h", "1y", "1h1", "1e3s", "999999999999999d"])
 def test_what_is_no_duration_is_none(text: str) -> None:
     assert parse_duration(text) is None
 

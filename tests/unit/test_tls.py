@@ -209,13 +209,9 @@ def test_a_failure_half_way_leaves_the_old_files(
 
 
 @pytest.mark.parametrize("failing", ["link", "fsync", "mkdir"])
-def test_a_failure_half_way_leaves_nothing_new(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
-) -> None:
+def test_a_failure_half_way_leaves_nothing_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
     fail_second_call(monkeypatch, failing)
-    assert "No space left" in refusal(
-        lambda: tls.create_ca(tmp_path / "a" / "certs", tmp_path / "b" / "ca.key")
-    )
+    assert "No space left" in refusal(lambda: tls.create_ca(tmp_path / "a" / "certs", tmp_path / "b" / "ca.key"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -317,9 +313,7 @@ def test_hosts_are_normalised(hosts: list[str], names: list[object]) -> None:
     ],
 )
 def test_what_is_no_host_is_refused(host: str) -> None:
-    assert "host" in refusal(lambda: tls.parse_hosts([host])) or "address" in refusal(
-        lambda: tls.parse_hosts([host])
-    )
+    assert "host" in refusal(lambda: tls.parse_hosts([host])) or "address" in refusal(lambda: tls.parse_hosts([host]))
 
 
 def test_a_node_without_hosts_is_refused() -> None:
@@ -415,9 +409,7 @@ def test_a_certificate_is_refused_before_and_after_its_time(tmp_path: Path) -> N
     assert late.endswith("node.crt expired on 2026-05-11 12:00:00 UTC")
     assert "ca.crt expired" in refusal(lambda: tls.read_node_material(tmp_path, now=NOW + 101 * DAY))
     assert "not valid before" in refusal(lambda: tls.read_node_material(tmp_path, now=NOW - 2 * DAY))
-    text = refusal(
-        lambda: tls.create_node(tmp_path, tmp_path / "ca.key", ["a"], overwrite=True, now=NOW + 101 * DAY)
-    )
+    text = refusal(lambda: tls.create_node(tmp_path, tmp_path / "ca.key", ["a"], overwrite=True, now=NOW + 101 * DAY))
     assert "ca.crt expired" in text
 
 
@@ -435,9 +427,7 @@ def test_a_certificate_of_another_authority_is_refused(certs_dir: Path, tmp_path
 
 
 def test_a_certificate_for_clients_only_is_refused(certs_dir: Path) -> None:
-    write_pair(
-        certs_dir, "ui", key=ec.generate_private_key(ec.SECP256R1()), usage=ExtendedKeyUsageOID.CLIENT_AUTH
-    )
+    write_pair(certs_dir, "ui", key=ec.generate_private_key(ec.SECP256R1()), usage=ExtendedKeyUsageOID.CLIENT_AUTH)
     assert "lacks serverAuth" in refusal(lambda: tls.read_node_material(certs_dir))
 
 

@@ -118,7 +118,9 @@ class Cluster:
             try:
                 async with self._many:
                     return Part(node_id, value=await self._ask_peer(member, question, params, deadline))
-            except (NotPrimaryError, StateError, ServerDownError) as exc:
+            except ServerDownError as exc:
+                return Part(node_id, error=PartError("request", Liveness.UNAVAILABLE, str(exc)))
+            except (NotPrimaryError, StateError) as exc:
                 return Part(node_id, error=PartError("request", Liveness.LIVE, str(exc)))
             except PeerError as exc:
                 if exc.reached and not peer.silent_since_ns:
@@ -159,8 +161,8 @@ class Cluster:
 
     async def ask_address(self, http_addr: str, question: Question[P, A], params: P, *, deadline: float) -> A:
         """Ask a node of which only the address is known (--join). Raises: PeerError, NotPrimaryError."""
-        reply = await self._post(http_addr, question, params, deadline, offset_s=0.0)
-        return _answer(question, reply)
+        base = f"{self._scheme}://{http_addr}"
+        return await ask_signed(self._client, self._tokens, base, question, params, deadline=deadline)
 
     def hello(self) -> Hello:
         return Hello(node_id=self.node_id, http_addr=self.http_addr, sql_addr=self.sql_addr)
@@ -196,22 +198,8 @@ class Cluster:
     async def _post(
         self, http_addr: str, question: Question[P, A], params: P, deadline: float, *, offset_s: float
     ) -> Reply:
-        path = PREFIX + question.path
-        left_s = deadline - asyncio.get_running_loop().time() - MARGIN_S
-        if left_s <= 0:
-            raise PeerError("no time was left to ask", reached=True)
-        token = self._tokens.sign(path, now_s=time.time() + offset_s)
-        return await self._client.request(
-            "POST",
-            f"{self._scheme}://{http_addr}{path}",
-            deadline=deadline,
-            headers={
-                "authorization": f"Bearer {token}",
-                "content-type": "application/json",
-                TIMEOUT_HEADER: str(int(left_s * 1000)),
-            },
-            body=encode(params),
-        )
+        base = f"{self._scheme}://{http_addr}"
+        return await _post_signed(self._client, self._tokens, base, question, params, deadline, offset_s)
 
     def _missed(self, member: Member, peer: Peer, exc: PeerError) -> None:
         if exc.reached:
@@ -250,6 +238,38 @@ class Cluster:
         if self._server.role is Role.PRIMARY and self._server.down is None and self.node_id:
             candidates.append((self._server.timeline, -self.node_id))
         return -max(candidates)[1] if candidates else None
+
+
+async def ask_signed(
+    client: Client, tokens: PeerTokens, base: str, question: Question[P, A], params: P, *, deadline: float
+) -> A:
+    """Ask the node at `base` (scheme://HOST:PORT), as a command does. Raises: PeerError, NotPrimaryError."""
+    reply = await _post_signed(client, tokens, base, question, params, deadline, 0.0)
+    if reply.status == 401 and TIME_HEADER in reply.headers:
+        offset_s = int(reply.headers[TIME_HEADER]) / 1e9 - time.time()
+        reply = await _post_signed(client, tokens, base, question, params, deadline, offset_s)
+    return _answer(question, reply)
+
+
+async def _post_signed(
+    client: Client,
+    tokens: PeerTokens,
+    base: str,
+    question: Question[P, A],
+    params: P,
+    deadline: float,
+    offset_s: float,
+) -> Reply:
+    path = PREFIX + question.path
+    left_s = deadline - asyncio.get_running_loop().time() - MARGIN_S
+    if left_s <= 0:
+        raise PeerError("no time was left to ask", reached=True)
+    headers = {
+        "authorization": f"Bearer {tokens.sign(path, now_s=time.time() + offset_s)}",
+        "content-type": "application/json",
+        TIMEOUT_HEADER: str(int(left_s * 1000)),
+    }
+    return await client.request("POST", base + path, deadline=deadline, headers=headers, body=encode(params))
 
 
 def _answer(question: Question[P, A], reply: Reply) -> A:

@@ -71,11 +71,13 @@ class Connection:
     async def run(self, block: Block, params: dict[str, Any], *, deadline: float) -> list[tuple[Any, ...]]:
         """Rows of the block, binary-loaded. At the deadline, or when cancelled, the socket is cut.
 
+        The server itself gives up after 3 s (statement_timeout), so nobody waits longer for one that hangs.
         psycopg's own cancellation is never awaited: on a server that hangs it takes 6 to 11 s.
         """
         statement = asyncio.create_task(self._execute(block, params))
+        left_s = deadline - asyncio.get_running_loop().time()
         try:
-            await asyncio.wait({statement}, timeout=deadline - asyncio.get_running_loop().time())
+            await asyncio.wait({statement}, timeout=max(0.0, min(left_s, STATEMENT_TIMEOUT_S)))
         finally:
             if not statement.done():
                 self.cut()

@@ -80,7 +80,7 @@ def refusal(text: str) -> ServerError:
     last = next((match for line in reversed(lines) if (match := _CODE.search(line))), None)
     if last is None:
         reason = lines[0].strip() if lines else "no reason given"
-        return ServerDownError(reason.removeprefix("connection to server ").strip() or "the server can't be reached")
+        return ServerDownError(reason.removeprefix("connection to ").strip() or "the server can't be reached")
     sqlstate, reason = last[1], last[2].strip()
     if _SERVERS_FAULT.fullmatch(sqlstate):
         return ServerDownError(reason, sqlstate=sqlstate)

@@ -82,9 +82,7 @@ def parse_key(pem: bytes, path: Path) -> PrivateKey:
             return key
         case ed25519.Ed25519PrivateKey():
             return key
-    raise TlsError(
-        f"{path} is a key of a kind that can't be used: take EC P-256 or P-384, RSA 2048, or Ed25519"
-    )
+    raise TlsError(f"{path} is a key of a kind that can't be used: take EC P-256 or P-384, RSA 2048, or Ed25519")
 
 
 def is_key_of(certificate: x509.Certificate, key: PrivateKey, path: Path) -> bool:

@@ -57,9 +57,7 @@ def _row(certs_dir: Path, usage: str, certificate_file: str, key_file: str, now:
     return CertRow(usage, certificate_file, key_file, expires, notes)
 
 
-def _look(
-    certs_dir: Path, certificate_file: str, key_file: str, now: datetime
-) -> tuple[datetime | None, str]:
+def _look(certs_dir: Path, certificate_file: str, key_file: str, now: datetime) -> tuple[datetime | None, str]:
     """When it expires, and what it is for."""
     if not certificate_file:
         read_cluster_key(certs_dir)
