@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class Client:
         except aiohttp.ClientConnectorCertificateError as exc:
             raise PeerError(f"its certificate is not to be trusted: {exc.certificate_error}") from exc
         except aiohttp.ClientConnectorError as exc:
-            raise PeerError(f"can't connect: {exc.os_error.strerror or exc.os_error}") from exc
+            raise PeerError(f"can't connect: {_reason(exc.os_error)}") from exc
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             raise PeerError(f"the connection broke: {exc or type(exc).__name__}") from exc
 
@@ -94,3 +95,8 @@ class Client:
             trust_env=False,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
+
+
+def _reason(exc: OSError) -> str:
+    """The system's word for it; asyncio puts the address in the place of the text."""
+    return os.strerror(exc.errno) if exc.errno and exc.errno > 0 else str(exc)

@@ -7,9 +7,10 @@ Only this module reads the environment. A setting `http_addr` is the flag `--htt
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -258,6 +259,37 @@ def forget_libpq_environment() -> None:
     """
     for name in [name for name in os.environ if name.startswith("PG")]:
         del os.environ[name]
+
+
+def run_again_without_passwords(command: str, flags: Mapping[str, Any], argv: Sequence[str]) -> None:
+    """Replace this process by one whose URLs with a password are in the environment, not in its arguments.
+
+    Every user of the machine can read the arguments of a process; only its owner the environment.
+    """
+    secret = [s for s in settings_of(command) if isinstance(flags.get(s.name), str) and _has_password(flags[s.name])]
+    if not secret:
+        return
+    for setting in secret:
+        os.environ[setting.variable] = flags[setting.name]
+    rest = list(argv)
+    for setting in secret:
+        rest = _without_flag(rest, setting.flag)
+    os.execv(sys.executable, [*program(), *rest])  # noqa: S606  # the same program, without a shell
+
+
+def _has_password(url: str) -> bool:
+    return bool(re.search(r"^\w+://[^/@]*:[^/@]+@|\bpassword\s*=", url))
+
+
+def _without_flag(argv: list[str], flag: str) -> list[str]:
+    kept: list[str] = []
+    words = iter(argv)
+    for word in words:
+        if word == flag:
+            next(words, None)
+        elif not word.startswith(f"{flag}="):
+            kept.append(word)
+    return kept
 
 
 def host_port(text: str, *, setting: str, default_port: int) -> tuple[str, int]:

@@ -97,13 +97,18 @@ async def _failed(request: Request, exc: Exception) -> Response:
 
 
 class _Guarded:
-    """Keep the HTTP server from waiting for ever on a client that has stopped reading."""
+    """Keep the HTTP server from waiting for ever on a client that has stopped reading, and HEAD free of a body.
+
+    The server itself drops the body of a HEAD in HTTP/1.1 only; in HTTP/2 it would be a protocol error.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_soon(message: Message) -> Any:
+            if scope["method"] == "HEAD" and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await send(message)
 

@@ -160,15 +160,12 @@ class Display:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress, SpinnerColumn, TextColumn
 
         self._begun = time.monotonic()
         self._console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
-        columns = (
-            SpinnerColumn(finished_text="[green]ok"),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
-        )
+        elapsed = TextColumn("{task.elapsed:.1f} s", style="dim")
+        columns = (SpinnerColumn(finished_text="[green]ok"), TextColumn("{task.description}"), elapsed)
         self._progress = Progress(*columns, console=self._console)
 
     def __enter__(self) -> Display:
@@ -191,6 +188,7 @@ class Display:
         task = self._progress.add_task(name, total=1)
         yield
         self._progress.update(task, completed=1)
+        self._progress.stop_task(task)
         if not self._console.is_terminal:
             self.say(f"{name}: {time.monotonic() - begun:.1f} s")
 
@@ -205,10 +203,10 @@ class Display:
         self.say("\nCtrl-C ends every process and removes every file.")
 
     def _show_nodes(self, cluster: Cluster) -> None:
-        from rich.box import SIMPLE
         from rich.table import Table
 
-        table = Table("node", "role", "API", "SQL", "node pid", "server pid", box=SIMPLE, pad_edge=False)
+        headings = ("node", "role", "API", "SQL", "node pid", "server pid")
+        table = Table(*headings, box=None, padding=(0, 3, 0, 0), header_style="bold")
         for node in cluster.nodes:
             role = "primary" if node.server is cluster.servers[0] else "standby"
             sql = f"localhost:{node.server.port}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-from rangeland.config import Setting, load_settings, settings_of
+from rangeland.config import Setting, load_settings, run_again_without_passwords, settings_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,4 +39,5 @@ def _option(setting: Setting) -> Callable[[F], F]:
 
 def read_settings(command: str, flags: dict[str, Any]) -> dict[str, Any]:
     """The settings of a command from click's parameters, the environment and the file. Raises: SettingError."""
+    run_again_without_passwords(command, flags, sys.argv[1:])
     return load_settings(command, flags, flags.get("config_file"))

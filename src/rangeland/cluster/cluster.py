@@ -101,6 +101,12 @@ class Cluster:
         """Who takes writes, as last heard, and which nodes hold a copy."""
         return Topology(leaseholder_node_id=self._primary_id() or 0, replica_node_ids=tuple(self.active_ids()))
 
+    async def recent_topology(self, *, deadline: float) -> Topology:
+        """As `topology`, after asking around where the news of the primary is old."""
+        if not self._knows_primary():
+            await self.ask_all(HELLO, self.hello(), deadline=deadline)
+        return self.topology()
+
     def silent_since_ns(self) -> dict[int, int]:
         return {peer.node_id: peer.silent_since_ns for peer in self.peers.values() if peer.silent_since_ns}
 

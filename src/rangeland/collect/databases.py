@@ -21,7 +21,7 @@ _RECOVERY_CONFLICT = "40001"
 class Fetch(Protocol):
     """A place to run statements: the server's state database, or a visit to another one."""
 
-    async def fetch(self, resource: str, name: str, *, deadline: float, **params: Any) -> list[tuple[Any, ...]]:
+    async def fetch(self, resource: str, name: str, /, *, deadline: float, **params: Any) -> list[tuple[Any, ...]]:
         """Return the rows of a named statement. Raises: ServerError."""
 
 
@@ -60,9 +60,7 @@ class Databases:
         numbered = [Database(numbers[row[0]], *row) for row in found if row[0] in numbers]
         return sorted(numbered, key=lambda database: database.number)
 
-    async def read(
-        self, database: Database, work: Callable[[Fetch], Awaitable[T]], *, deadline: float
-    ) -> T | None:
+    async def read(self, database: Database, work: Callable[[Fetch], Awaitable[T]], *, deadline: float) -> T | None:
         """Run `work` in the database, once more after a recovery conflict; None when it has been dropped."""
         for is_last_try in (False, True):
             try:

@@ -83,6 +83,5 @@ def _cpu_shares(before: _CpuReading, after: _CpuReading, num_cpus: int) -> dict[
         "sys.cpu.user.percent": user,
         "sys.cpu.sys.percent": system,
         "sys.cpu.combined.percent-normalized": (user + system) / num_cpus,
-        "sys.cpu.host.combined.percent-normalized": (after.host_busy - before.host_busy)
-        / (host_total or 1.0),
+        "sys.cpu.host.combined.percent-normalized": (after.host_busy - before.host_busy) / (host_total or 1.0),
     }

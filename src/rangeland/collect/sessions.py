@@ -12,6 +12,7 @@ from uuid import UUID
 from msgspec import Raw
 
 from rangeland.collect.masking import mask_passwords
+from rangeland.collect.text import text_from_bytes
 from rangeland.pg import Server
 from rangeland.wire.json import encode
 from rangeland.wire.parts import Item, ListPart, SessionsParams
@@ -79,9 +80,7 @@ class SessionCollector:
         """
         if not _is_storable(params.username):
             return ListPart(items=[])
-        rows = await self._server.fetch(
-            "sessions", "list_sessions", deadline=deadline, username=params.username
-        )
+        rows = await self._server.fetch("sessions", "list_sessions", deadline=deadline, username=params.username)
         moment = now or datetime.now(UTC)
         placed = self._places.arrange([SessionRow(*row) for row in rows], params.username, moment)
         page = cut_page(placed, params)
@@ -280,11 +279,6 @@ def sql_from_bytes(raw: bytes | None) -> str:
     if len(text) <= MAX_SQL_BYTES and len(masked) <= MAX_SQL_BYTES:
         return masked.decode()
     return masked[:MAX_SQL_BYTES].decode(errors="ignore") + "…"
-
-
-def text_from_bytes(raw: bytes | None) -> str:
-    """UTF-8 as far as it is; bytes of a session in another encoding become U+FFFD."""
-    return (raw or b"").decode(errors="replace")
 
 
 def _is_storable(name: str) -> bool:

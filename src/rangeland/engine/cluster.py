@@ -10,6 +10,8 @@ from pathlib import Path
 from string import ascii_lowercase
 from urllib.parse import urlencode
 
+import psycopg
+
 from rangeland.engine.binaries import Binaries, find_binaries
 from rangeland.engine.load import NAME as LOAD
 from rangeland.engine.load import Load
@@ -18,6 +20,7 @@ from rangeland.engine.ports import require_free_port
 from rangeland.engine.server import PostgresServer, make_password
 from rangeland.engine.workplace import Workplace
 from rangeland.errors import EngineError
+from rangeland.sql import block
 from rangeland.state.init import NODE_ROLE, init_cluster
 from rangeland.tls import CA_CERT, copy_shared, create_ca, create_cluster_key, create_node
 
@@ -177,7 +180,15 @@ class Cluster:
         with self._step("Rangeland's schema and roles"):
             init_cluster(self.servers[0].url(), role_password=self._node_password)
             self.servers[0].create_role(self.username, "LOGIN IN ROLE admin, pg_read_all_data")
+            self._register_nodes()
             self.nodes[0].start()
+
+    def _register_nodes(self) -> None:
+        """Give the nodes their ids in the order of their ports; they would register in the order they wake up."""
+        statement = block("state", "add_member", self.servers[0].major * 10000).text.encode()
+        with psycopg.connect(self.servers[0].url(), autocommit=True) as connection:
+            for node in self.nodes:
+                connection.execute(statement, {"http_addr": node.address, "sql_addr": node.sql_address})
 
     def _start_standby(self, number: int) -> None:
         with self._step(f"PostgreSQL standby {number - 1}"):
@@ -211,7 +222,7 @@ class Cluster:
         def lists_all() -> bool:
             answer = node.ask("GET", "nodes/", session=session) or {"nodes": []}
             ids = {status["sql_address"]["address_field"]: status["node_id"] for status in answer["nodes"]}
-            node.node_id = ids.get(f"localhost:{node.server.port}", 0)
+            node.node_id = ids.get(node.sql_address, 0)
             return len(ids) == self.plan.nodes and node.node_id > 0
 
         node.wait_until(lists_all, "part of the cluster")

@@ -52,9 +52,19 @@ class NodeProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def address(self) -> str:
+        """What it advertises and is known by."""
+        return f"localhost:{self.http_port}"
+
+    @property
+    def sql_address(self) -> str:
+        """What it advertises for its server."""
+        return f"localhost:{self.server.port}"
+
+    @property
     def url(self) -> str:
         """Where its API is, without a path."""
-        return f"http{'s' if self.certs_dir else ''}://localhost:{self.http_port}"
+        return f"http{'s' if self.certs_dir else ''}://{self.address}"
 
     @property
     def is_running(self) -> bool:

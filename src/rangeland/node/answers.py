@@ -8,7 +8,7 @@ from typing import Any
 
 from rangeland.api.nodes import collect_nodes
 from rangeland.api.services import Services
-from rangeland.cluster import Answer, Cluster
+from rangeland.cluster import Answer
 from rangeland.cluster import questions as q
 from rangeland.config import WRITE_TIMEOUT_S
 from rangeland.errors import NotPrimaryError
@@ -85,6 +85,9 @@ def make_answers(
         q.HELLO.path: hello,
         q.SESSIONS.path: collectors.sessions,
         q.STATUS.path: collectors.status,
+        q.RANGES.path: collectors.ranges,
+        q.RANGE.path: collectors.range,
+        q.HOT_RANGES.path: collectors.hot_ranges,
         q.REVOKE.path: revoke,
         q.KEEP_SESSION.path: keep_session,
         q.GRANT.path: web_sessions.answer_grant,
@@ -99,19 +102,6 @@ def make_answers(
         q.LOG_USER_IN.path: log_user_in,
         q.LOG_USER_OUT.path: log_user_out,
     }
-
-
-async def number_databases(cluster: Cluster, server: Server, oids: list[int], *, deadline: float) -> dict[int, int]:
-    """The number of each database, by oid; new ones are numbered by the primary's node.
-
-    A database that can't be numbered now, as there is no primary, is absent.
-    """
-    numbers = await tables.list_database_numbers(server, deadline=deadline)
-    if any(oid not in numbers for oid in oids):
-        missing = [oid for oid in oids if oid not in numbers]
-        part = await cluster.ask_primary(q.NUMBER_DATABASES, DatabasesToNumber(oids=missing), deadline=deadline)
-        numbers |= part.number_by_oid
-    return numbers
 
 
 def _require_primary(server: Server) -> None:

@@ -37,9 +37,13 @@ class HttpServer:
         self._idle = asyncio.Event()
         self._idle.set()
 
+    def require_free(self) -> None:
+        """Raises: ListenError where the address can't be had."""
+        require_free(self._host, self._port)
+
     async def start(self) -> None:
         """Listen. Raises: ListenError where the address can't be had."""
-        require_free(self._host, self._port)
+        self.require_free()
         self._running = await self._spawned()
 
     async def renew(self, tls: NodeMaterial) -> None:

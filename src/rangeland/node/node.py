@@ -19,7 +19,7 @@ from rangeland.cluster import Cluster
 from rangeland.cluster.peer_token import PeerTokens
 from rangeland.collect.nodes import NodeFacts
 from rangeland.config import DRAIN_TIMEOUT_S, joined
-from rangeland.errors import ServerDownError, TlsError
+from rangeland.errors import RangelandError, ServerDownError, TlsError
 from rangeland.node.answers import make_answers
 from rangeland.node.collectors import Collectors
 from rangeland.node.http import HttpServer
@@ -92,10 +92,11 @@ class Node:
     async def run(self) -> None:
         """Serve until told to stop. Raises: an error of ours where the node can't begin."""
         _raise_file_limit()
-        await self._require_possible()
+        self._http.require_free()
         self._on_signals()
-        self._server.start()
         try:
+            await self._require_possible()
+            self._server.start()
             await self._http.start()
             log.info(
                 "serving",
@@ -106,6 +107,7 @@ class Node:
             if self._settings.insecure:
                 log.warning("--insecure: everybody who reaches this port may read everything")
             await self._serve()
+            log.info("stopped")
         finally:
             await self._close()
 
@@ -131,14 +133,16 @@ class Node:
         ]
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            if task.done() and task.exception() is not None:
-                log.error("a part of this node failed", exc_info=task.exception())
+        failures = [error for task in tasks if task.done() and (error := task.exception())]
+        for error in failures:
+            log.error("a part of this node failed", exc_info=error)
         await self._drain()
         stopping.cancel()
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+        if failures:
+            raise RangelandError(f"a part of this node failed: {failures[0]}")
 
     async def _drain(self) -> None:
         """`ready` says 500 from now on; open requests finish, 15 s at most."""
@@ -156,7 +160,6 @@ class Node:
         await self._collectors.close()
         await self._client.close()
         await self._server.close()
-        log.info("stopped")
 
     def _on_signals(self) -> None:
         loop = asyncio.get_running_loop()

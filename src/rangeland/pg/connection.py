@@ -17,6 +17,7 @@ from rangeland.pg.errors import server_error
 from rangeland.sql import Block
 
 APPLICATION_NAME = "rangeland"
+STATE_DATABASE = "postgres"  # where our schema is unless the URL names another
 
 # A statement whose client has left is noticed within a second, so that a request that was given up costs the
 # server no more than that. jit: compiling costs more than any statement of ours takes.
@@ -42,7 +43,7 @@ def parse_server_url(url: str, *, setting: str) -> dict[str, Any]:
         raise SettingError(f"{setting} must name one server: a node talks only to its own")
     if "service" in params:
         raise SettingError(f"{setting} can't name a service: give host, port, user and dbname")
-    return dict(params)
+    return {"dbname": STATE_DATABASE, **params}
 
 
 class Connection:

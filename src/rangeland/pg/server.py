@@ -56,7 +56,7 @@ class Server:
     """
 
     def __init__(self, url: str, *, on_change: Callable[[], None] | None = None) -> None:
-        self.params = parse_server_url(url, setting="--server-url")
+        self.params = {"user": "rangeland", **parse_server_url(url, setting="--server-url")}
         self.version = 0
         self.role = Role.UNKNOWN
         self.timeline = 0
@@ -70,6 +70,7 @@ class Server:
         self._writing = asyncio.Lock()
         self._writer: Connection | None = None
         self._visiting = asyncio.Lock()
+        self._news = asyncio.Condition()
         self._reviving: asyncio.Task[None] | None = None
         self._identifying: asyncio.Task[None] | None = None
 
@@ -78,12 +79,13 @@ class Server:
         if self._reviving is None:
             self._reviving = asyncio.create_task(self._revive())
 
-    async def wait_until_up(self, *, deadline: float) -> None:
+    async def wait_until_up(self, *, deadline: float | None = None) -> None:
         """Return once it answers. Raises: ServerDownError at the deadline, with the reason."""
-        while self.down is not None:
-            if asyncio.get_running_loop().time() >= deadline:
-                raise ServerDownError(self.down.reason)
-            await asyncio.sleep(0.02)
+        try:
+            async with asyncio.timeout_at(deadline), self._news:
+                await self._news.wait_for(lambda: self.down is None)
+        except TimeoutError as exc:
+            raise ServerDownError(self.down.reason if self.down else "the server went down again") from exc
 
     async def close(self) -> None:
         """End the tasks and every connection, without waiting for a server that hangs."""
@@ -228,6 +230,8 @@ class Server:
             self._idle.append(connection)
             self.down = None
             self.on_change()
+            async with self._news:
+                self._news.notify_all()
             return
 
     async def _connected(self) -> Connection:
