@@ -5,12 +5,13 @@ Source of texts and statuses: Cluster API v2.0, the result matrix for protected 
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from rangeland.api.asking import Asking
 from rangeland.api.replies import HttpError, internal_error
 from rangeland.auth import Caller
-from rangeland.auth.session_token import MalformedTokenError
+from rangeland.auth.session_token import MalformedTokenError, decode_token
 from rangeland.auth.web_sessions import NotRecognisedError
 from rangeland.cluster.cluster import PREFIX, TIME_HEADER
 from rangeland.cluster.peer_token import WrongClockError
@@ -43,20 +44,24 @@ def _token(asking: Asking) -> str:
     header = asking.session_header
     if not header:
         raise HttpError(401, "invalid session header")
-    if header != "cookie":
-        return header
-    cookie = asking.request.cookies.get("session", "")
-    if not cookie:
-        raise HttpError(400, "invalid session header")
-    return cookie
+    return _cookie(asking) if header == "cookie" else header
+
+
+def _cookie(asking: Asking) -> str:
+    """The first session cookie that is a token: another path of this host may have set one of that name, too."""
+    pairs = [pair.strip().partition("=") for pair in "; ".join(asking.request.headers.getlist("cookie")).split(";")]
+    for value in [value.strip('"') for name, _, value in pairs if name == "session"]:
+        with contextlib.suppress(MalformedTokenError):
+            if decode_token(value) is not None:
+                return value
+    raise HttpError(400, "invalid session header")
 
 
 async def _recognised(asking: Asking, token: str) -> Caller:
     try:
         return await asking.services.web_sessions.recognise(token, deadline=asking.deadline)
     except MalformedTokenError as exc:
-        text = "invalid session header" if asking.session_header == "cookie" else str(exc)
-        raise HttpError(400, text) from exc
+        raise HttpError(400, str(exc)) from exc
     except NotRecognisedError as exc:
         raise HttpError(401, NOT_VALIDATED) from exc
     except RangelandError as exc:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import NoReturn
 
 import click
 
@@ -51,9 +52,26 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run; an error of ours is one line on stderr and exit status 1."""
+    """Run; an error is one line on stderr, with exit status 2 where the command line is wrong, otherwise 1."""
     try:
-        cli.main(prog_name="rangeland", standalone_mode=True)
+        status = cli.main(prog_name="rangeland", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except click.ClickException as exc:
+        _fail(f"{exc.format_message()}{_where_to_look(exc)}", exc.exit_code)
     except RangelandError as exc:
-        click.echo(f"ERROR: {exc}", err=True)
-        sys.exit(1)
+        _fail(str(exc), 1)
+    except click.Abort:
+        sys.exit(130)  # 128 + SIGINT, as a shell says it
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _where_to_look(exc: click.ClickException) -> str:
+    context = exc.ctx if isinstance(exc, click.UsageError) else None
+    return f" See '{context.command_path} --help'." if context else ""
+
+
+def _fail(text: str, status: int) -> NoReturn:
+    click.echo(f"ERROR: {' '.join(text.split())}", err=True)
+    sys.exit(status)

@@ -32,6 +32,8 @@ def _option(setting: Setting) -> Callable[[F], F]:
     shown = setting.help
     if setting.default not in (None, "", (), False) and "[default" not in shown:
         shown += f"  [default: {setting.default}]"
+    if setting.flag_name:
+        shown += f"  [env var: {setting.variable}]"
     if setting.kind == "flag":
         return click.option(setting.flag, setting.name, is_flag=True, default=None, help=shown)
     return click.option(setting.flag, setting.name, default=None, metavar=setting.metavar, help=shown)

@@ -121,8 +121,8 @@ SELECT c.oid::int8,
 
 -- name: list_sizes
 -- Bytes (main forks) of the given tables, of their TOAST with its index, and of each index, by oid. A size is
--- NULL where somebody holds or awaits the lock that pg_relation_size would wait for. Each part costs a stat
--- of its file.
+-- NULL where somebody holds or awaits the lock that pg_relation_size would wait for. Opening a relation costs
+-- more than the stat of its file: 80 ms for 1,000 tables that have an index and TOAST, 30 ms the second time.
 -- since: 150000
 -- on: any
 -- takes: oids int8[]

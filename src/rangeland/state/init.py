@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -48,15 +48,17 @@ class Done:
 def init_cluster(url: str, *, admin_role: str | None = None, role_password: str | None = None) -> Done:
     """Set up, or bring up to date, the primary at `url`; all in one transaction, any number of times.
 
-    `admin_role` None: the role `admin`, made by us. `role_password` becomes the password of role `rangeland`
-    (sent as a SCRAM verifier only). Raises: StateError, MissingGrantError, ServerDownError, SettingError.
+    `admin_role` None: the one that an earlier run was given, else the role `admin`, made by us.
+    `role_password` becomes the password of role `rangeland` (sent as a SCRAM verifier only).
+    Raises: StateError, MissingGrantError, ServerDownError, SettingError.
     """
-    name = admin_role or "admin"
     with _connected(url) as conn:
+        settings = _known_settings(conn)
+        name = admin_role or settings.get("admin_role", "admin")
         found = _describe(conn, name)
-        _require_fit(found, admin_role=admin_role, may_change=True)
+        _require_fit(found, is_named=bool(admin_role or settings), may_change=True)
         with _told("init"), conn.transaction():
-            for statement in _statements(found, name, _schema_version(conn, found)):
+            for statement in _statements(found, name, _schema_version(settings)):
                 conn.execute(statement)
             if role_password is not None:
                 verifier = conn.pgconn.encrypt_password(
@@ -69,18 +71,20 @@ def init_cluster(url: str, *, admin_role: str | None = None, role_password: str 
 
 def plan_init(url: str, *, admin_role: str | None = None) -> str:
     """The plain SQL that `init_cluster` would run now, for a DBA to read or to run with psql."""
-    name = admin_role or "admin"
     with _connected(url) as conn:
+        settings = _known_settings(conn)
+        name = admin_role or settings.get("admin_role", "admin")
         found = _describe(conn, name)
-        _require_fit(found, admin_role=admin_role, may_change=False)
-        statements = list(_statements(found, name, _schema_version(conn, found)))
+        _require_fit(found, is_named=bool(admin_role or settings), may_change=False)
+        statements = list(_statements(found, name, _schema_version(settings)))
         return "\n".join(["BEGIN;", *(s.as_string(conn) for s in statements), "COMMIT;", ""])
 
 
 def uninstall_cluster(url: str, *, admin_role: str | None = None) -> None:
     """Remove the schema and the roles that `init` made. Raises: as `init_cluster`."""
-    name = admin_role or "admin"
     with _connected(url) as conn:
+        settings = _known_settings(conn)
+        name = admin_role or settings.get("admin_role", "admin")
         if _describe(conn, name).in_recovery:
             raise StateError("this server is a standby: uninstall on the primary, the standbys follow")
         with _told("uninstall"), conn.transaction():
@@ -114,10 +118,11 @@ def _describe(conn: psycopg.Connection[tuple[Any, ...]], admin_role: str) -> Ins
     return Installation(*row)
 
 
-def _require_fit(found: Installation, *, admin_role: str | None, may_change: bool) -> None:
+def _require_fit(found: Installation, *, is_named: bool, may_change: bool) -> None:
+    """`is_named`: somebody chose the admin role, now or in an earlier run."""
     if found.in_recovery:
         raise StateError("this server is a standby: run init on the primary, the standbys follow")
-    if found.has_admin and not found.admin_is_ours and admin_role is None:
+    if found.has_admin and not found.admin_is_ours and not is_named:
         raise StateError(
             "there is a role admin already that Rangeland did not make: name the role whose members may use "
             "the whole API with --admin-role NAME (--admin-role admin takes that one)"
@@ -129,12 +134,16 @@ def _require_fit(found: Installation, *, admin_role: str | None, may_change: boo
         )
 
 
-def _schema_version(conn: psycopg.Connection[tuple[Any, ...]], found: Installation) -> int:
-    if not found.has_schema:
-        return 0
+def _known_settings(conn: psycopg.Connection[tuple[Any, ...]]) -> dict[str, str]:
+    """What an earlier `init` wrote; empty where there is no schema rangeland. Raises: StateError for a foreign one."""
+    if not _describe(conn, "admin").has_schema:
+        return {}
     with _told("reading schema rangeland"):
-        settings = dict(conn.execute(_text("state", "read_settings", found.version)).fetchall())
-    version = int(str(settings.get("schema_version", "0")))
+        return dict(conn.execute(_text("state", "read_settings", conn.info.server_version)).fetchall())
+
+
+def _schema_version(settings: Mapping[str, str]) -> int:
+    version = int(settings.get("schema_version", "0"))
     if version > SCHEMA_VERSION:
         raise StateError(f"schema rangeland has version {version}, this program knows {SCHEMA_VERSION}: upgrade it")
     return version
