@@ -58,8 +58,3 @@ class Asking:
 def begin(request: Request, services: Services) -> Asking:
     """A request's deadline begins when it arrives."""
     return Asking(request, services, asyncio.get_running_loop().time() + REQUEST_TIMEOUT_S)
-
-
-def fresh_deadline() -> float:
-    """For work that several requests share: it begins when the work does."""
-    return asyncio.get_running_loop().time() + REQUEST_TIMEOUT_S

@@ -6,7 +6,7 @@ import re
 
 from starlette.responses import Response
 
-from rangeland.api.asking import Asking, fresh_deadline
+from rangeland.api.asking import Asking
 from rangeland.api.paged import ask_page
 from rangeland.api.replies import HttpError, bytes_reply
 from rangeland.cluster import questions as q
@@ -23,9 +23,7 @@ async def list_hot_ranges(asking: Asking) -> Response:
     limit = parse_limit(asking.parameter("limit"))
 
     async def all_of_them() -> bytes:
-        parts = await services.cluster.ask_all(
-            q.HOT_RANGES, HotParams(), deadline=fresh_deadline(), node_ids=node_ids
-        )
+        parts = await services.cluster.ask_all(q.HOT_RANGES, HotParams(), deadline=asking.deadline, node_ids=node_ids)
         topology = services.cluster.topology()
         return encode(merge_hot_ranges(parts, topology=topology, next_token=format_token(PageToken())))
 

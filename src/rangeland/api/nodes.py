@@ -7,7 +7,7 @@ import time
 
 from starlette.responses import Response
 
-from rangeland.api.asking import Asking, fresh_deadline
+from rangeland.api.asking import Asking
 from rangeland.api.replies import bytes_reply
 from rangeland.api.services import Services
 from rangeland.cluster import questions as q
@@ -24,7 +24,7 @@ async def list_nodes(asking: Asking) -> Response:
     services = asking.services
 
     async def ask() -> bytes:
-        return encode(await collect_nodes(services, deadline=fresh_deadline(), limit=limit, offset=offset))
+        return encode(await collect_nodes(services, deadline=asking.deadline, limit=limit, offset=offset))
 
     return bytes_reply(await services.flights.join(("nodes", limit, offset), ask))
 

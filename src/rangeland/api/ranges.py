@@ -6,7 +6,7 @@ import re
 
 from starlette.responses import Response
 
-from rangeland.api.asking import Asking, fresh_deadline
+from rangeland.api.asking import Asking
 from rangeland.api.replies import HttpError, bytes_reply, internal_error
 from rangeland.cluster import questions as q
 from rangeland.merge.paging import parse_limit, parse_offset
@@ -42,7 +42,7 @@ async def show_range(asking: Asking) -> Response:
     services = asking.services
 
     async def ask() -> bytes:
-        parts = await services.cluster.ask_all(q.RANGE, RangeParams(range_id=range_id), deadline=fresh_deadline())
+        parts = await services.cluster.ask_all(q.RANGE, RangeParams(range_id=range_id), deadline=asking.deadline)
         return encode(merge_range(range_id, parts))
 
     return bytes_reply(await services.flights.join(("range", range_id), ask))

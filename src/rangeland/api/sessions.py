@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from rangeland.api.asking import Asking, fresh_deadline
+from rangeland.api.asking import Asking
 from rangeland.api.paged import ask_page
 from rangeland.api.replies import bytes_reply
 from rangeland.cluster import questions as q
@@ -23,7 +23,7 @@ async def list_sessions(asking: Asking) -> Response:
 
     async def all_of_them() -> bytes:
         params = SessionsParams(username=username, exclude_closed=exclude_closed)
-        parts = await services.cluster.ask_all(q.SESSIONS, params, deadline=fresh_deadline())
+        parts = await services.cluster.ask_all(q.SESSIONS, params, deadline=asking.deadline)
         return encode(merge_sessions(parts, next_token=format_token(PageToken())))
 
     if limit == 0:

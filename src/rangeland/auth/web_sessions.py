@@ -43,6 +43,7 @@ from rangeland.wire.members import (
 CACHE_S = 1.0  # a right that was taken away, or a session ended while this node was deaf, counts within a second
 CACHED = 10_000
 OFFLINE_LIFETIME_S = 900.0  # of a session made with the cluster key while there is no primary
+REMEMBERED_ENDS = 1000  # sessions that ended, before asking the server whether it knows them
 CLOCKS_S = 60.0  # what the clocks of two nodes may differ before such a session is refused
 OWN_READ_S = 1.0  # of a request's 4.5 s, for this node's own server to say who is asking
 
@@ -283,12 +284,22 @@ class WebSessionKeeper:
             return False
         return True
 
-    async def write_unwritten(self, *, deadline: float) -> None:
-        """Write down the logouts that no primary had taken yet; called when there is one again."""
-        if self._unwritten:
-            ids = {session_id: self.revoked[session_id] for session_id in self._unwritten & set(self.revoked)}
-            if not ids or await self._write_down(Revocation(expires_by_id=ids), deadline):
-                self._unwritten -= set(ids) or self._unwritten
+    async def write_revocations(self, *, deadline: float) -> None:
+        """Write down the logouts that a primary may not have: called when the server is up again or was promoted.
+
+        A new primary gets all that this node remembers: the last ones may not have reached it as a standby.
+        """
+        ids = set(self.revoked) if self._server.role == "primary" else self._unwritten & set(self.revoked)
+        expires_by_id = {session_id: self.revoked[session_id] for session_id in ids}
+        if not expires_by_id or await self._write_down(Revocation(expires_by_id=expires_by_id), deadline):
+            self._unwritten.clear()
+
+    async def forget_written(self, *, deadline: float) -> None:
+        """Forget the ended sessions of which this node's own server knows by now; only when they are many."""
+        if len(self.revoked) > REMEMBERED_ENDS:
+            ids = list(self.revoked)
+            for session_id in await tables.list_revoked(self._server, ids, deadline=deadline):
+                self.revoked.pop(session_id, None)
 
     async def answer_write_revocation(self, params: Revocation, deadline: float) -> WrittenAt:
         self._require_primary()

@@ -64,6 +64,7 @@ async def _run_demo(settings: dict[str, Any]) -> int:
         with display:
             is_open = await _open(cluster, stop)
         if not is_open:
+            display.say("stopped before it was ready")
             return 128 + signal.SIGINT
         _write_info(workplace, info_file, cluster)
         display.show(cluster)
@@ -206,7 +207,7 @@ class Display:
         from rich.table import Table
 
         headings = ("node", "role", "API", "SQL", "node pid", "server pid")
-        table = Table(*headings, box=None, padding=(0, 3, 0, 0), header_style="bold")
+        table = Table(*headings, box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
         for node in cluster.nodes:
             role = "primary" if node.server is cluster.servers[0] else "standby"
             sql = f"localhost:{node.server.port}"

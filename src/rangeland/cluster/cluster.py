@@ -37,6 +37,7 @@ NODE_HEADER, ROLE_HEADER, TIME_HEADER = "x-rangeland-node", "x-rangeland-role", 
 TIMEOUT_HEADER = "x-rangeland-timeout-ms"
 MARGIN_S = 0.25  # what a peer's answer may take to travel and be merged
 PARALLEL = 100  # as the reference
+PEER_TIMEOUT_S = 4.0  # as the reference's dial
 RETRY_S = 2.0  # a silent node is tried again in the background
 ROLE_AGE_S = 5.0  # older news of who is the primary are asked for anew
 
@@ -104,7 +105,7 @@ class Cluster:
     async def recent_topology(self, *, deadline: float) -> Topology:
         """As `topology`, after asking around where the news of the primary is old."""
         if not self._knows_primary():
-            await self.ask_all(HELLO, self.hello(), deadline=deadline)
+            await self.ask_all(HELLO, self.hello(look=True), deadline=deadline)
         return self.topology()
 
     def silent_since_ns(self) -> dict[int, int]:
@@ -150,7 +151,7 @@ class Cluster:
         """
         for attempt in (False, True):
             if attempt or not self._knows_primary():
-                await self.ask_all(HELLO, self.hello(), deadline=deadline)
+                await self.ask_all(HELLO, self.hello(look=True), deadline=deadline)
             node_id = self._primary_id()
             if node_id is None:
                 continue
@@ -170,8 +171,8 @@ class Cluster:
         base = f"{self._scheme}://{http_addr}"
         return await ask_signed(self._client, self._tokens, base, question, params, deadline=deadline)
 
-    def hello(self) -> Hello:
-        return Hello(node_id=self.node_id, http_addr=self.http_addr, sql_addr=self.sql_addr)
+    def hello(self, *, look: bool = False) -> Hello:
+        return Hello(node_id=self.node_id, http_addr=self.http_addr, sql_addr=self.sql_addr, look=look)
 
     # inside
 
@@ -185,6 +186,7 @@ class Cluster:
 
     async def _ask_peer(self, member: Member, question: Question[P, A], params: P, deadline: float) -> A:
         peer = self.peers[member.node_id]
+        deadline = min(deadline, asyncio.get_running_loop().time() + PEER_TIMEOUT_S)
         try:
             reply = await self._post(member.http_addr, question, params, deadline, offset_s=peer.clock_offset_s)
             if reply.status == 401 and TIME_HEADER in reply.headers:

@@ -14,7 +14,8 @@ PATIENCE_S = 0.5  # a queued flight doesn't wait longer for a running one that a
 class Flights:
     """Per key at most one running and one queued flight (and, past the patience, one more).
 
-    Whoever comes joins the queued one: the running one may hold data read before they asked.
+    Whoever comes joins the queued one: the running one may hold data read before they asked. A flight keeps the
+    deadline of the first who joined it: everybody else came later.
     """
 
     def __init__(self) -> None:

@@ -186,9 +186,12 @@ class Cluster:
     def _register_nodes(self) -> None:
         """Give the nodes their ids in the order of their ports; they would register in the order they wake up."""
         statement = block("state", "add_member", self.servers[0].major * 10000).text.encode()
-        with psycopg.connect(self.servers[0].url(), autocommit=True) as connection:
-            for node in self.nodes:
-                connection.execute(statement, {"http_addr": node.address, "sql_addr": node.sql_address})
+        try:
+            with psycopg.connect(self.servers[0].url(), autocommit=True) as connection:
+                for node in self.nodes:
+                    connection.execute(statement, {"http_addr": node.address, "sql_addr": node.sql_address})
+        except psycopg.Error as exc:
+            raise EngineError(f"the nodes could not be registered: {str(exc).splitlines()[0]}") from exc
 
     def _start_standby(self, number: int) -> None:
         with self._step(f"PostgreSQL standby {number - 1}"):

@@ -11,11 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from rangeland.config import program
+from rangeland.engine.processes import family_of, kill_all, send_all
 from rangeland.engine.server import PostgresServer
-from rangeland.engine.workplace import Workplace, kill_all
+from rangeland.engine.workplace import Workplace
 from rangeland.errors import EngineError
 from rangeland.tls import CA_CERT
 
@@ -139,25 +138,17 @@ class NodeProcess:
 
     def kill(self) -> None:
         """Kill it with -9; it can be started again."""
-        kill_all(self._family())
+        kill_all(family_of(self._process))
         if self._process is not None:
             self._process.wait()
 
     def pause(self) -> None:
         """Stop it where it stands (SIGSTOP): connections hang, none is refused."""
-        for process in self._family():
-            process.suspend()
+        send_all(family_of(self._process), signal.SIGSTOP)
 
     def resume(self) -> None:
         """Undo `pause`."""
-        for process in self._family():
-            process.resume()
-
-    def _family(self) -> list[psutil.Process]:
-        if not self.is_running:
-            return []
-        own = psutil.Process(self.pid)
-        return [own, *own.children(recursive=True)]
+        send_all(family_of(self._process), signal.SIGCONT)
 
 
 def _to_toml(settings: dict[str, str | bool]) -> str:

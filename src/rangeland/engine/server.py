@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-import psutil
 from psycopg.conninfo import make_conninfo
 
 from rangeland.engine import roles
 from rangeland.engine.binaries import Binaries
-from rangeland.engine.workplace import POLL_S, Workplace, first_complaint, kill_all, remove_directory
+from rangeland.engine.processes import POLL_S, family_of, kill_all, send_all
+from rangeland.engine.workplace import Workplace, first_complaint, remove_directory
 from rangeland.errors import EngineError
 
 SUPERUSER = "postgres"
@@ -147,7 +147,7 @@ class PostgresServer:
 
     def kill(self) -> None:
         """Kill it with -9 together with all its backends, as a power cut would; it can be started again."""
-        kill_all(self._family())
+        kill_all(family_of(self._process))
         self._wait_until_gone(STOP_TIMEOUT_S)
 
     def remove(self) -> None:
@@ -162,15 +162,11 @@ class PostgresServer:
 
     def pause(self) -> None:
         """Stop the postmaster and its backends (SIGSTOP): connections hang, none is refused."""
-        for process in self._family():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.suspend()
+        send_all(family_of(self._process), signal.SIGSTOP)
 
     def resume(self) -> None:
         """Undo `pause`."""
-        for process in self._family():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.resume()
+        send_all(family_of(self._process), signal.SIGCONT)
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -315,13 +311,6 @@ class PostgresServer:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired as exc:
             raise EngineError(f"server {self.name} did not stop within {timeout_s:.0f} s") from exc
-
-    def _family(self) -> list[psutil.Process]:
-        """The postmaster and its backends, the postmaster first; none where it isn't running."""
-        if not self.is_running:
-            return []
-        postmaster = psutil.Process(self.pid)
-        return [postmaster, *postmaster.children(recursive=True)]
 
 
 def make_password() -> str:

@@ -1,40 +1,30 @@
 """A throw-away directory with all processes that work in it: closing it ends them and removes every file.
 
-Every child gets the signal to die by when this process is gone (Linux), so that not even kill -9 leaves one.
+A workplace whose owner was killed has no process any more; the next one's `remove_leftovers` removes its files.
 """
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
-
-import psutil
+from typing import IO
 
 from rangeland.engine.account import Account, server_account
+from rangeland.engine.processes import family_of, kill_inside, send_all, spawn
+from rangeland.engine.shared_memory import remove_dead_segments
 from rangeland.errors import EngineError
 
 PREFIX = "rangeland-"
 LOCK = "lock"
 OUTSIDE = "outside"
 TOOL_TIMEOUT_S = 60.0  # the slowest tool, initdb, takes 0.4 s on two idle cores
-END_TIMEOUT_S = 5.0  # for kill -9 to take effect
-POLL_S = 0.02
-PR_SET_PDEATHSIG = 1  # Source: linux/prctl.h
-_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None  # looked up before any fork
-
-# The death signal is sent when the *thread* that forked ends: one that lives as long as we do forks all.
-_forker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="forker")
+END_GRACE_S = 1.0  # a server and a tool need some milliseconds to remove their shared memory
 
 
 class Workplace:
@@ -46,12 +36,16 @@ class Workplace:
         Raises: EngineError where no directory can be made, or the servers' account couldn't enter it.
         """
         self.account = server_account()
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._children: dict[subprocess.Popen[bytes], signal.Signals] = {}
         self._closed = False
         self._guard = threading.Lock()
         self._made_parent = parent if parent and _make_parent(parent) else None
         home = parent or _temporary_directory(self.account)
-        self.path, self._lock = _make_directory(home, kind, self.account)
+        try:
+            self.path, self._lock = _make_directory(home, kind, self.account)
+        except EngineError:
+            self._remove_made_parent()
+            raise
 
     def make_directory(self, name: str, *, for_server: bool = False) -> Path:
         """A new directory in here that only we, or only the servers' account, can read."""
@@ -98,36 +92,26 @@ class Workplace:
         output: IO[bytes] | int = subprocess.DEVNULL,
         errors: IO[bytes] | int = subprocess.STDOUT,
     ) -> subprocess.Popen[bytes]:
-        """Start a child in `directory`, in its own process group: Ctrl-C in a terminal reaches us only.
+        """Start a child in `directory`, which gets `death_signal` when this workplace is closed or we are gone.
 
         Raises: EngineError once the workplace is closed, or where the program can't be run.
         """
-        identity: dict[str, Any] = {}
-        if as_server and self.account.is_other:
-            identity = {"user": self.account.uid, "group": self.account.gid, "extra_groups": []}
-
-        def fork() -> subprocess.Popen[bytes]:
-            return subprocess.Popen(
-                argv,
-                cwd=directory,
-                env={"PATH": os.defpath, "LC_ALL": "C", "HOME": str(self.path), **(env or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=errors,
-                process_group=0,
-                umask=0o077,
-                preexec_fn=_dying_with(os.getpid(), death_signal),  # noqa: PLW1509  # it takes no lock
-                **identity,
-            )
-
         with self._guard:
             if self._closed:
                 raise EngineError(f"{Path(argv[0]).name} was not started: we are stopping")
             try:
-                process = _forker.submit(fork).result()
+                process = spawn(
+                    argv,
+                    directory=directory,
+                    env={"PATH": os.defpath, "LC_ALL": "C", "HOME": str(self.path), **(env or {})},
+                    account=self.account if as_server else None,
+                    death_signal=death_signal,
+                    output=output,
+                    errors=errors,
+                )
             except OSError as exc:
                 raise EngineError(f"{argv[0]} can't be run: {exc.strerror}") from exc
-            self._processes.append(process)
+            self._children[process] = death_signal
         return process
 
     def run(
@@ -147,6 +131,7 @@ class Workplace:
             directory=directory,
             env=env,
             as_server=as_server,
+            death_signal=signal.SIGTERM,
             output=subprocess.PIPE,
             errors=subprocess.PIPE,
         )
@@ -159,18 +144,22 @@ class Workplace:
             raise EngineError(f"{tool} did not end within {TOOL_TIMEOUT_S:.0f} s") from exc
         finally:
             with self._guard:
-                self._processes.remove(process)
+                del self._children[process]
         if process.returncode != 0:
             raise EngineError(f"{tool} failed: {first_complaint(errors.decode(errors='replace'))}")
         return output.decode(errors="replace")
 
     def end_processes(self) -> None:
-        """Kill what still works in here, children of children too, and start nothing any more."""
+        """End what still works in here, children of children too, and start nothing any more."""
         with self._guard:
             self._closed = True
-        kill_inside(self.path)
-        for process in self._processes:
-            process.wait()
+            children = dict(self._children)
+        for child, death_signal in children.items():
+            send_all(family_of(child), signal.SIGCONT)
+            child.send_signal(death_signal)
+        kill_inside(self.path, grace_s=END_GRACE_S)
+        for child in children:
+            child.wait()
 
     def close(self) -> None:
         """End every process and remove every file; again is harmless."""
@@ -178,8 +167,11 @@ class Workplace:
         _remove_outside(self.path)
         remove_directory(self.path)
         self._lock.close()
+        self._remove_made_parent()
+
+    def _remove_made_parent(self) -> None:
         if self._made_parent:
-            with contextlib.suppress(OSError):  # somebody else put something there
+            with contextlib.suppress(OSError):  # somebody else put something there, or it is gone
                 self._made_parent.rmdir()
 
     def __enter__(self) -> "Workplace":
@@ -209,33 +201,9 @@ def remove_leftovers(parent: Path | None = None, *, kind: str = "engine") -> lis
     return removed
 
 
-def kill_inside(path: Path) -> None:
-    """Kill every process whose current directory is `path` or below, stopped ones too; they are gone then."""
-    deadline = time.monotonic() + END_TIMEOUT_S
-    while (found := list(_processes_inside(path))) and time.monotonic() < deadline:
-        kill_all(found)
-
-
-def kill_all(processes: list[psutil.Process]) -> None:
-    """Kill -9 all of them; return once they are gone or only wait to be reaped."""
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    deadline = time.monotonic() + END_TIMEOUT_S
-    while any(is_alive(process) for process in processes) and time.monotonic() < deadline:
-        time.sleep(POLL_S)
-
-
-def is_alive(process: psutil.Process) -> bool:
-    """Whether it runs or is stopped; a dead one that nobody has reaped yet is not alive."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def remove_directory(path: Path) -> None:
     """Remove a directory with everything in it. Raises: EngineError where something can't be removed."""
+    remove_dead_segments(path)
     try:
         shutil.rmtree(path)
     except FileNotFoundError:
@@ -252,18 +220,6 @@ def first_complaint(errors: str) -> str:
             if word in line:
                 return line.partition(word)[2].strip()
     return lines[-1] if lines else "it said nothing"
-
-
-def _dying_with(parent_pid: int, death_signal: signal.Signals) -> Callable[[], None]:
-    """What a child does between fork and exec, after setuid, which would clear the death signal again."""
-
-    def prepare() -> None:
-        if _prctl:
-            _prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
-        if os.getppid() != parent_pid:  # the parent died before the signal was set
-            os._exit(1)
-
-    return prepare
 
 
 def _temporary_directory(account: Account) -> Path:
@@ -322,14 +278,3 @@ def _remove_outside(path: Path) -> None:
             Path(name).unlink()
     except FileNotFoundError:
         return
-
-
-def _processes_inside(path: Path) -> Iterator[psutil.Process]:
-    """Living processes whose current directory is `path` or below, in no order."""
-    for process in psutil.process_iter():
-        try:
-            inside = Path(process.cwd()).is_relative_to(path) and is_alive(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-        if inside and process.pid != os.getpid():
-            yield process

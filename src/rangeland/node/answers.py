@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from rangeland.api.services import Services
 from rangeland.cluster import Answer
 from rangeland.cluster import questions as q
 from rangeland.config import WRITE_TIMEOUT_S
-from rangeland.errors import NotPrimaryError
+from rangeland.errors import NotPrimaryError, ServerError
 from rangeland.node.collectors import Collectors
 from rangeland.node.membership import Membership
 from rangeland.pg import Role, Server
@@ -35,7 +36,10 @@ def make_answers(
     """By the question's path; each takes the parameters and a deadline in loop time."""
     cluster, web_sessions = services.cluster, services.web_sessions
 
-    async def hello(params: Hello, _deadline: float) -> HelloAnswer:
+    async def hello(params: Hello, deadline: float) -> HelloAnswer:
+        if params.look and server.role is not Role.PRIMARY:
+            with contextlib.suppress(ServerError):  # the role header then says that nothing is known
+                await server.look_again(deadline=deadline)
         if params.node_id and params.node_id not in cluster.members:
             cluster.take_members(
                 [Member(node_id=params.node_id, http_addr=params.http_addr, sql_addr=params.sql_addr)]

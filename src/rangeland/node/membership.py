@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import time
@@ -15,7 +16,7 @@ from rangeland.cluster import Cluster
 from rangeland.cluster import questions as q
 from rangeland.cluster.peer_token import derived
 from rangeland.config import WRITE_TIMEOUT_S
-from rangeland.errors import NotPrimaryError, RangelandError, StateError
+from rangeland.errors import NotPrimaryError, RangelandError, ServerError, StateError
 from rangeland.pg import Role, Server
 from rangeland.state import tables
 from rangeland.wire.json import encode
@@ -79,6 +80,8 @@ class Membership:
                 log.warning("this node was stopped for a while", seconds=round(now - before, 1))
                 self._web_sessions.forget_known()
                 await self._greet()
+            with contextlib.suppress(ServerError):  # the next tick tries again
+                await self._web_sessions.forget_written(deadline=_soon())
             before = time.monotonic()
 
     # registering
@@ -170,7 +173,7 @@ class Membership:
     async def _refresh(self) -> None:
         try:
             await self.read_state(_soon())
-            await self._web_sessions.write_unwritten(deadline=_soon())
+            await self._web_sessions.write_revocations(deadline=_soon())
         except RangelandError as exc:
             log.warning("the cluster's state can't be read", cause=str(exc))
             return

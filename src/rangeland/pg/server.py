@@ -10,16 +10,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from rangeland.errors import MissingGrantError, NotPrimaryError, ServerDownError, ServerError
+from rangeland.errors import MissingGrantError, NotPrimaryError, ServerDownError, ServerError, ServerTimeoutError
 from rangeland.pg.connection import READ_OPTIONS, WRITE_OPTIONS, Connection, parse_server_url
 from rangeland.pg.errors import RETRIED
-from rangeland.sql import block
+from rangeland.sql import Block, block
 
 OLDEST_VERSION = 150000  # 13 and 14 are past their end of life
 NEWEST_TESTED_VERSION = 189999
 READERS = 2  # with one writer: three connections to the state database, as promised to the DBA
 RETRY_S = 1.0  # a server that is back is found within a second; a pool's back-off once cost 15 s
 IDENTIFY_TIMEOUT_S = 2.0
+SUSPECT_AFTER_S = 0.7  # a statement that takes longer is slow, or the server hangs: a second connection tells
+PROBE_TIMEOUT_S = 1.5  # with the above less than STATEMENT_TIMEOUT_S: who waits learns why
 
 
 class Role(StrEnum):
@@ -52,7 +54,8 @@ class Server:
     """The PostgreSQL server beside this node.
 
     `down` is None while it answers. While it is down every question fails at once and a task tries to connect
-    each second. `role`, `timeline` and `version` are as last heard.
+    each second. A statement that is slow starts a probe; if that fails, too, the server is down, and whoever
+    waits for it is told so. `role`, `timeline` and `version` are as last heard.
     """
 
     def __init__(self, url: str, *, on_change: Callable[[], None] | None = None) -> None:
@@ -66,6 +69,7 @@ class Server:
         self.down: Down | None = Down(time.time_ns(), "not connected yet")
         self.on_change = on_change or (lambda: None)
         self._idle: list[Connection] = []
+        self._busy: set[Connection] = set()
         self._reading = asyncio.Semaphore(READERS)
         self._writing = asyncio.Lock()
         self._writer: Connection | None = None
@@ -73,6 +77,7 @@ class Server:
         self._news = asyncio.Condition()
         self._reviving: asyncio.Task[None] | None = None
         self._identifying: asyncio.Task[None] | None = None
+        self._probing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to connect; returns at once."""
@@ -89,14 +94,10 @@ class Server:
 
     async def close(self) -> None:
         """End the tasks and every connection, without waiting for a server that hangs."""
-        for task in (self._reviving, self._identifying):
+        for task in (self._reviving, self._identifying, self._probing):
             if task is not None:
                 task.cancel()
-        for connection in [*self._idle, *([self._writer] if self._writer else [])]:
-            connection.cut()
-            await connection.close()
-        self._idle.clear()
-        self._writer = None
+        self._drop_connections()
 
     async def fetch(self, resource: str, name: str, /, *, deadline: float, **params: Any) -> list[tuple[Any, ...]]:
         """Rows of the named statement on the state database; `deadline` is in loop time.
@@ -111,19 +112,14 @@ class Server:
                 if connection is None:
                     connection = await self._opened(READ_OPTIONS, deadline)
                 try:
-                    rows = await connection.run(block(resource, name, connection.version), params, deadline=deadline)
+                    rows = await self._run(connection, block(resource, name, connection.version), params, deadline)
                 except ServerError as exc:
                     broken = isinstance(exc, ServerDownError)
-                    if broken:
-                        connection.cut()
-                    else:
+                    if not broken:
                         self._idle.append(connection)
-                    timed_out = deadline <= asyncio.get_running_loop().time()
-                    if not last_try and not timed_out and (exc.sqlstate in RETRIED or (broken and reused)):
+                    if not last_try and (exc.sqlstate in RETRIED or self._was_stale(exc, reused)):
                         continue
-                    if broken:
-                        self._fell(exc)
-                    raise
+                    raise self._judged(exc) from exc
                 self._heard(connection)
                 self._idle.append(connection)
                 return rows
@@ -143,17 +139,15 @@ class Server:
                 if connection.in_recovery:
                     raise NotPrimaryError("this node's server is a standby")
                 try:
-                    rows = await connection.run(block(resource, name, connection.version), params, deadline=deadline)
+                    rows = await self._run(connection, block(resource, name, connection.version), params, deadline)
                 except ServerError as exc:
                     if exc.sqlstate == "25006":  # read_only_sql_transaction
                         raise NotPrimaryError("this node's server is a standby") from exc
                     if isinstance(exc, ServerDownError):
-                        connection.cut()
                         self._writer = None
-                        if reused and not last_try and deadline > asyncio.get_running_loop().time():
-                            continue
-                        self._fell(exc)
-                    raise
+                    if not last_try and self._was_stale(exc, reused):
+                        continue
+                    raise self._judged(exc) from exc
                 self._heard(connection)
                 return rows
         raise AssertionError("a second try returns or raises")
@@ -167,11 +161,60 @@ class Server:
             connection = await Connection.open(
                 {**self.params, "dbname": database}, options=READ_OPTIONS, deadline=deadline
             )
+            self._busy.add(connection)
             try:
                 yield Visit(connection)
             finally:
-                connection.cut()
-                await connection.close()
+                self._busy.discard(connection)
+                connection.drop()
+
+    async def look_again(self, *, deadline: float) -> None:
+        """Ask the server who it is now: it tells a session of its promotion with the next statement only.
+
+        Raises: ServerError.
+        """
+        self._identified((await self.fetch("server", "identify_server", deadline=deadline))[0])
+
+    async def _run(
+        self, connection: Connection, chosen: Block, params: dict[str, Any], deadline: float
+    ) -> list[tuple[Any, ...]]:
+        watch = asyncio.get_running_loop().call_later(SUSPECT_AFTER_S, self._suspect)
+        self._busy.add(connection)
+        try:
+            return await connection.run(chosen, params, deadline=deadline)
+        except ServerDownError:
+            connection.drop()
+            raise
+        finally:
+            self._busy.discard(connection)
+            watch.cancel()
+
+    def _was_stale(self, exc: ServerError, reused: bool) -> bool:
+        """Whether a kept connection had only been closed meanwhile, as after a restart of the server."""
+        broke = isinstance(exc, ServerDownError) and not isinstance(exc, ServerTimeoutError)
+        return broke and reused and self.down is None
+
+    def _judged(self, exc: ServerError) -> ServerError:
+        """What to raise: a connection that broke may have been cut, as a probe found the server down."""
+        if isinstance(exc, ServerDownError):
+            if self.down is not None:
+                return ServerDownError(self.down.reason)
+            if not isinstance(exc, ServerTimeoutError):
+                self._fell(exc)
+        return exc
+
+    def _suspect(self) -> None:
+        if self.down is None and (self._probing is None or self._probing.done()):
+            self._probing = asyncio.create_task(self._probe())
+
+    async def _probe(self) -> None:
+        deadline = asyncio.get_running_loop().time() + PROBE_TIMEOUT_S
+        try:
+            connection = await self._connected(deadline)
+        except ServerError as exc:
+            self._fell(exc)
+            return
+        connection.drop()
 
     async def _reader(self, deadline: float) -> Connection | None:
         """A kept connection, or None where a new one has to be opened."""
@@ -188,6 +231,9 @@ class Server:
             raise ServerDownError(self.down.reason)
         try:
             return await Connection.open(self.params, options=options, deadline=deadline)
+        except ServerTimeoutError:
+            self._suspect()
+            raise
         except ServerDownError as exc:
             self._fell(exc)
             raise
@@ -196,10 +242,17 @@ class Server:
         if self.down is None:
             self.down = Down(time.time_ns(), str(exc))
             self.on_change()
-        while self._idle:
-            self._idle.pop().cut()
+        self._drop_connections()
         if self._reviving is None or self._reviving.done():
             self._reviving = asyncio.create_task(self._revive())
+
+    def _drop_connections(self) -> None:
+        for connection in self._busy:
+            connection.cut()
+        for connection in [*self._idle, *({self._writer} - self._busy if self._writer else ())]:
+            connection.drop()
+        self._idle.clear()
+        self._writer = None
 
     def _heard(self, connection: Connection) -> None:
         role = Role.STANDBY if connection.in_recovery else Role.PRIMARY
@@ -209,9 +262,7 @@ class Server:
 
     async def _identify_again(self) -> None:
         with contextlib.suppress(ServerError):
-            deadline = asyncio.get_running_loop().time() + IDENTIFY_TIMEOUT_S
-            rows = await self.fetch("server", "identify_server", deadline=deadline)
-            self._identified(rows[0])
+            await self.look_again(deadline=asyncio.get_running_loop().time() + IDENTIFY_TIMEOUT_S)
             self.on_change()
 
     def _identified(self, row: tuple[Any, ...]) -> None:
@@ -222,7 +273,7 @@ class Server:
         """Try each second until a connection answers; the reason why it does not is kept up to date."""
         while True:
             try:
-                connection = await self._connected()
+                connection = await self._connected(asyncio.get_running_loop().time() + IDENTIFY_TIMEOUT_S)
             except ServerError as exc:
                 self._still_down(exc)
                 await asyncio.sleep(RETRY_S)
@@ -234,15 +285,14 @@ class Server:
                 self._news.notify_all()
             return
 
-    async def _connected(self) -> Connection:
-        deadline = asyncio.get_running_loop().time() + IDENTIFY_TIMEOUT_S
+    async def _connected(self, deadline: float) -> Connection:
         connection = await Connection.open(self.params, options=READ_OPTIONS, deadline=deadline)
         try:
             if connection.version < OLDEST_VERSION:
                 raise ServerError(_too_old(connection.version))
             rows = await connection.run(block("server", "identify_server", connection.version), {}, deadline=deadline)
         except ServerError:
-            connection.cut()
+            connection.drop()
             raise
         self._identified(rows[0])
         if connection.version > NEWEST_TESTED_VERSION:
@@ -270,8 +320,7 @@ async def require_usable(server: Server, *, deadline: float) -> None:
                 "the role of --server-url lacks: " + "; ".join(row[0] for row in rows) + " (rangeland init grants it)"
             )
     finally:
-        connection.cut()
-        await connection.close()
+        connection.drop()
 
 
 def _too_old(version: int) -> str:

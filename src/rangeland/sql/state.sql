@@ -99,6 +99,15 @@ ON CONFLICT DO NOTHING;
 -- returns: nothing
 UPDATE rangeland.web_sessions SET revoked_at = now() WHERE id = ANY (%(ids)s) AND revoked_at IS NULL;
 
+-- name: list_revoked
+-- Those of the given web sessions that this server knows to have ended.
+-- since: 150000
+-- on: any
+-- takes: ids int8[]
+-- needs: rangeland
+-- returns: id int8
+SELECT id FROM rangeland.web_sessions WHERE id = ANY (%(ids)s) AND revoked_at IS NOT NULL;
+
 -- name: list_web_sessions
 -- Web sessions, oldest first, of one user or of all (an empty username), at most 10,000.
 -- since: 150000

@@ -135,7 +135,7 @@ def _require_fit(found: Installation, *, is_named: bool, may_change: bool) -> No
 
 
 def _known_settings(conn: psycopg.Connection[tuple[Any, ...]]) -> dict[str, str]:
-    """What an earlier `init` wrote; empty where there is no schema rangeland. Raises: StateError for a foreign one."""
+    """What an earlier `init` wrote; empty where it has not run. Raises: StateError where the schema is not ours."""
     if not _describe(conn, "admin").has_schema:
         return {}
     with _told("reading schema rangeland"):

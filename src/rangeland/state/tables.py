@@ -112,6 +112,12 @@ async def revoke_web_sessions(server: Server, ids: list[int], *, deadline: float
     return await current_lsn(server, deadline=deadline)
 
 
+async def list_revoked(server: Server, ids: list[int], *, deadline: float) -> list[int]:
+    """Those of the ids that this server knows to have ended."""
+    rows = await server.fetch("state", "list_revoked", deadline=deadline, ids=ids)
+    return [row[0] for row in rows]
+
+
 async def list_web_sessions(server: Server, username: str, *, deadline: float) -> list[tuple[Any, ...]]:
     """Rows (id, username, created, expires, revoked, last used) of a user, or of all for an empty name."""
     return await server.fetch("state", "list_web_sessions", deadline=deadline, username=username)

@@ -30,11 +30,12 @@ class Registration(Struct, frozen=True, kw_only=True):
 
 
 class Hello(Struct, frozen=True, kw_only=True):
-    """A node introduces itself; answered from memory, without asking any server."""
+    """A node introduces itself; answered from memory, unless `look` is set."""
 
     node_id: int = 0  # 0: it has none yet
     http_addr: str = ""
     sql_addr: str = ""
+    look: bool = False  # no primary is known: ask your server whether it was promoted
 
 
 class HelloAnswer(Struct, frozen=True, kw_only=True):

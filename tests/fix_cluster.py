@@ -1,0 +1,205 @@
+"""Fixtures over `rangeland.engine.cluster`: three real nodes beside a primary and two standbys, asked over HTTPS.
+
+`cluster` is shared by all tests of one xdist group, so that a worker starts it once: mark a module with
+`pytest.mark.xdist_group("cluster")`, and leave the cluster as you found it. A test that breaks things takes one
+from `make_cluster`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+from fix_engine import wait_for_replay
+
+from rangeland.engine.cluster import Cluster, Plan
+from rangeland.engine.ports import require_free_port
+from rangeland.engine.workplace import Workplace
+from rangeland.errors import EngineError
+
+FORM = "application/x-www-form-urlencoded"
+ANSWER_S = 5.0  # every endpoint answers within this, whatever is broken
+LOAD_TPS = 10  # enough to make pgbench_accounts the hottest
+CLIENTS = ("127.0.0.1", *(f"127.0.{network}.1" for network in range(1, 200)))  # wrong logins slow down an address
+MakeCluster = Callable[[int], Cluster]
+_clients = iter(CLIENTS[1:])
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer as it came; names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    elapsed_s: float
+
+    @cached_property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @cached_property
+    def json(self) -> Any:
+        """The body as JSON. Fails where the answer isn't a 200."""
+        assert self.status == 200, self.text
+        return json.loads(self.body)
+
+
+class Api:
+    """A node's HTTP port as a client sees it; each request has a connection of its own."""
+
+    def __init__(self, url: str, ca_cert: Path | None) -> None:
+        self.url = url
+        self.host = url.partition("://")[2]
+        self._tls = ssl.create_default_context(cafile=str(ca_cert)) if ca_cert else None
+
+    def connect(self, *, client: str = CLIENTS[0], timeout_s: float = ANSWER_S + 1) -> http.client.HTTPConnection:
+        """A connection that is made with its first request, from this loopback address."""
+        more: dict[str, Any] = {"timeout": timeout_s, "source_address": (client, 0)}
+        if self._tls is None:
+            return http.client.HTTPConnection(self.host, **more)
+        return http.client.HTTPSConnection(self.host, context=self._tls, **more)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | str | None = None,
+        client: str = CLIENTS[0],
+    ) -> Reply:
+        """Ask for `path`, below /api/v2/ unless it begins with a slash."""
+        sent = {"X-Cockroach-API-Session": token} if token is not None else {}
+        begun = time.monotonic()
+        with closing(self.connect(client=client)) as connection:
+            whole = path if path.startswith("/") else f"/api/v2/{path}"
+            connection.request(method, whole, body=body, headers={**sent, **(headers or {})})
+            answer = connection.getresponse()
+            content = answer.read()
+            lowered = {name.lower(): value for name, value in answer.headers.items()}
+            return Reply(answer.status, lowered, content, time.monotonic() - begun)
+
+    def get(self, path: str, token: str | None = None, **more: Any) -> Reply:
+        return self.request("GET", path, token=token, **more)
+
+    def log_in(self, username: str, password: str, *, client: str = CLIENTS[0]) -> Reply:
+        """Ask for a token with a form body."""
+        form = urlencode({"username": username, "password": password})
+        return self.request("POST", "login/", headers={"Content-Type": FORM}, body=form, client=client)
+
+    def log_out(self, token: str | None) -> Reply:
+        return self.request("POST", "logout/", token=token)
+
+
+def wait_until(is_so: Callable[[], object], what: str, *, timeout_s: float = 10.0, poll_s: float = 0.02) -> None:
+    """Return once `is_so` gives a true value; fails after `timeout_s`. A broken connection counts as no."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        with suppress(OSError, http.client.HTTPException):
+            if is_so():
+                return
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        time.sleep(poll_s)
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` loopback ports in a row that nobody used a moment ago."""
+    while True:
+        first = random.randrange(12000, 20000 - count)
+        try:
+            for port in range(first, first + count):
+                require_free_port(port, setting="")
+        except EngineError:
+            continue
+        return first
+
+
+def new_client() -> str:
+    """A loopback address from which nobody has logged in wrongly yet."""
+    return next(_clients)
+
+
+def apis_of(cluster: Cluster) -> list[Api]:
+    """The nodes' ports, by node number from 1: the first is the primary's."""
+    return [Api(node.url, cluster.ca_cert) for node in cluster.nodes]
+
+
+def log_in(cluster: Cluster, api: Api, username: str) -> str:
+    """The token of a user that the cluster's servers know."""
+    token: str = api.log_in(username, cluster.servers[0].password_by_user[username]).json["session"]
+    return token
+
+
+def add_user(cluster: Cluster, name: str, attributes: str = "LOGIN") -> str:
+    """Make a role, known to every server when this returns; its password."""
+    password = cluster.servers[0].create_role(name, attributes)
+    for standby in cluster.servers[1:]:
+        wait_for_replay(cluster.servers[0], standby)
+    return password
+
+
+def session_url(path: str, **parameters: object) -> str:
+    """A path with a query string."""
+    return f"{path}?{urlencode(parameters, quote_via=quote)}" if parameters else path
+
+
+def running_cluster(workplace: Workplace, nodes: int, *, load_tps: int = 0, insecure: bool = False) -> Cluster:
+    """An open cluster; whoever asked for it stops it."""
+    plan = Plan(
+        nodes=nodes,
+        http_port=free_ports(nodes),
+        sql_port=free_ports(nodes),
+        load_tps=load_tps,
+        insecure=insecure,
+    )
+    cluster = Cluster(workplace, plan)
+    cluster.open()
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Three nodes and a light load; roles `reader` (in pg_monitor) and `stranger` (in nothing) beside `demo`."""
+    with Workplace(kind="test") as place:
+        made = running_cluster(place, 3, load_tps=LOAD_TPS)
+        add_user(made, "reader", "LOGIN IN ROLE pg_monitor")
+        add_user(made, "stranger")
+        yield made
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def apis(cluster: Cluster) -> list[Api]:
+    return apis_of(cluster)
+
+
+@pytest.fixture(scope="session")
+def token(cluster: Cluster, apis: list[Api]) -> str:
+    """Of `demo`, a member of admin. Don't log it out."""
+    return log_in(cluster, apis[0], cluster.username)
+
+
+@pytest.fixture
+def make_cluster() -> Iterator[Callable[..., Cluster]]:
+    """`make_cluster(nodes, insecure=False)`: a cluster for this test alone, gone when it ends."""
+    with ExitStack() as stack:
+
+        def make(nodes: int, *, insecure: bool = False) -> Cluster:
+            made = running_cluster(stack.enter_context(Workplace(kind="test")), nodes, insecure=insecure)
+            stack.callback(made.stop)
+            return made
+
+        yield make
