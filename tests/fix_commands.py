@@ -1,18 +1,11 @@
-"""Commands as processes, and one node of a throw-away cluster for those that ask a node."""
+"""Commands as a user runs them: as processes."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
-
-from rangeland.engine.cluster import Cluster, Plan
-from rangeland.engine.ports import free_port
-from rangeland.engine.workplace import Workplace
 
 Completed = subprocess.CompletedProcess[str]
 
@@ -31,14 +24,3 @@ def complaint(done: Completed) -> str:
     [line] = done.stderr.splitlines()
     assert line.startswith("ERROR: ")
     return line.removeprefix("ERROR: ")
-
-
-@pytest.fixture(scope="module")
-def small_cluster(workplace: Workplace) -> Iterator[Cluster]:
-    """One secure node beside one server, for the tests of a module."""
-    with Workplace(kind="test") as own:
-        plan = Plan(nodes=1, http_port=free_port(), sql_port=free_port(), load_tps=0)
-        cluster = Cluster(own, plan)
-        cluster.open()
-        yield cluster
-        cluster.stop()

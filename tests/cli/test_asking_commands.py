@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -14,14 +14,25 @@ import pytest
 
 from fix_commands import Completed, complaint, run_command
 from rangeland import tls
-from rangeland.engine.cluster import Cluster
+from rangeland.engine.cluster import Cluster, Plan
 from rangeland.engine.ports import free_port
+from rangeland.engine.workplace import Workplace
 
-pytest_plugins = ["fix_commands"]
 pytestmark = pytest.mark.xdist_group("asking_commands")  # one cluster serves them all
 
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}"
 Ask = Callable[..., Completed]
+
+
+@pytest.fixture(scope="module")
+def small_cluster() -> Iterator[Cluster]:
+    """One secure node beside one server."""
+    with Workplace(kind="test") as workplace:
+        plan = Plan(nodes=1, http_port=free_port(), sql_port=free_port(), load_tps=0)
+        cluster = Cluster(workplace, plan)
+        cluster.open()
+        yield cluster
+        cluster.stop()
 
 
 @pytest.fixture
@@ -83,8 +94,10 @@ def test_the_lifetime_is_what_was_asked_for(ask: Ask, user: str, small_cluster: 
     ask("auth-session", "login", user, "--expire-after", "4h30m")
     [server] = small_cluster.servers
     with psycopg.connect(server.conninfo()) as connection:
-        query = b"SELECT round(extract(epoch FROM expires_at - created_at)) FROM rangeland.web_sessions WHERE username = %s"
-        row = connection.execute(query, [user]).fetchone()
+        lifetime = (
+            b"SELECT extract(epoch FROM expires_at - created_at) FROM rangeland.web_sessions WHERE username = %s"
+        )
+        row = connection.execute(lifetime, [user]).fetchone()
     assert row is not None
     assert abs(int(row[0]) - 4.5 * 3600) <= 1
 

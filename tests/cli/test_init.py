@@ -199,8 +199,6 @@ def test_a_standby_is_refused(command: str, pg_standby: PostgresServer, tmp_path
     assert complaint(done).startswith("this server is a standby")
 
 
-def test_a_password_given_as_a_flag_does_not_stay_in_the_process_title(
-    server: PostgresServer, tmp_path: Path
-) -> None:
-    """The command is run with the URL in its arguments, and still works."""
+def test_a_url_with_a_password_works_as_a_flag_too(server: PostgresServer, tmp_path: Path) -> None:
+    """It is moved out of the process title before anything is done with it."""
     assert run_command("init", "--url", server.url(), "--dry-run", home=tmp_path).stdout.startswith("BEGIN;")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from fix_collect import WATCHER
@@ -19,7 +17,7 @@ def _watcher(pg_primary: PostgresServer, pg_standby: PostgresServer) -> None:
 
 
 @pytest.fixture
-def replayed_database(database: str, pg_primary: PostgresServer, pg_standby: PostgresServer) -> Iterator[str]:
+def replayed_database(database: str, pg_primary: PostgresServer, pg_standby: PostgresServer) -> str:
     """A fresh database, which the standby has, too."""
     wait_for_replay(pg_primary, pg_standby)
-    yield database
+    return database

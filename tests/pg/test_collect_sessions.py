@@ -51,13 +51,14 @@ def test_an_idle_client_is_shown_with_all_that_the_server_knows(pg_primary: Post
     with client(pg_primary, "some client") as connection:
         connection.execute("SELECT 'something'")
         session = named(collect(pg_primary), "some client")
+        pid = connection.info.backend_pid
         port = connection.execute("SELECT inet_client_port()").fetchone()
     assert port is not None
     assert session.username == "postgres"
     assert session.database == "postgres"
     assert session.node_id == NODE_ID
     assert session.client_address == f"127.0.0.1:{port[0]}"
-    assert session.pg_backend_pid == connection.info.backend_pid
+    assert session.pg_backend_pid == pid
     assert session.status is SessionStatus.IDLE
     assert session.state == "idle"
     assert session.backend_type == "client backend"
@@ -103,8 +104,9 @@ def test_who_waits_for_a_lock_names_whom_it_waits_for(pg_primary: PostgresServer
         holder.execute("LOCK TABLE t")
         with running(waiter, "TABLE t"):
             sessions = collect(pg_primary)
+        holder_pid = holder.info.backend_pid
     assert named(sessions, "waiter").wait_event_type == "Lock"
-    assert named(sessions, "waiter").blocking_pids == [holder.info.backend_pid]
+    assert named(sessions, "waiter").blocking_pids == [holder_pid]
     assert named(sessions, "holder").blocking_pids == []
 
 
@@ -113,9 +115,7 @@ def test_a_client_on_a_unix_socket_is_local(pg_primary: PostgresServer) -> None:
         assert named(collect(pg_primary), "near").client_address == "[local]"
 
 
-def test_a_standby_answers_for_its_own_clients_only(
-    pg_primary: PostgresServer, pg_standby: PostgresServer
-) -> None:
+def test_a_standby_answers_for_its_own_clients_only(pg_primary: PostgresServer, pg_standby: PostgresServer) -> None:
     with client(pg_primary, "on the primary"), client(pg_standby, "on the standby"):
         names = [session.application_name for session in collect(pg_standby)]
     assert "on the standby" in names
@@ -177,9 +177,7 @@ def test_a_password_in_a_statement_is_not_shown(pg_primary: PostgresServer) -> N
 
 def test_a_statement_in_another_encoding_does_no_harm(pg_primary: PostgresServer, database: str) -> None:
     name = f"{database}_latin1"
-    execute(
-        pg_primary, "postgres", f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'"
-    )
+    execute(pg_primary, "postgres", f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
     with psycopg.connect(
         pg_primary.conninfo(name), application_name="latin", client_encoding="latin1", autocommit=True
     ) as connection:
@@ -204,8 +202,9 @@ def test_a_session_that_ends_between_pages_moves_none_that_live(pg_primary: Post
         with ExitStack() as clients:
             connections = [clients.enter_context(client(pg_primary, f"paged {n}")) for n in range(6)]
             first = await collector.collect(SessionsParams(limit=3), node_id=1, deadline=soon())
+            pid = connections[0].info.backend_pid
             connections[0].close()
-            await _until_gone(server, connections[0].info.backend_pid)
+            await _until_gone(server, pid)
             pages, index = [first], first.next_index
             while index:
                 pages.append(
@@ -213,9 +212,7 @@ def test_a_session_that_ends_between_pages_moves_none_that_live(pg_primary: Post
                 )
                 index = pages[-1].next_index
             now = await collector.collect(SessionsParams(), node_id=1, deadline=soon())
-            open_ones = await collector.collect(
-                SessionsParams(exclude_closed=True), node_id=1, deadline=soon()
-            )
+            open_ones = await collector.collect(SessionsParams(exclude_closed=True), node_id=1, deadline=soon())
             later = await collector.collect(
                 SessionsParams(), node_id=1, deadline=soon(), now=datetime.now(UTC) + timedelta(seconds=61)
             )
@@ -238,7 +235,8 @@ def test_a_session_that_no_page_has_shown_is_gone_when_it_ends(pg_primary: Postg
         collector = SessionCollector(server)
         with client(pg_primary, "brief") as connection:
             await collector.collect(SessionsParams(), node_id=1, deadline=soon())
-        await _until_gone(server, connection.info.backend_pid)
+            pid = connection.info.backend_pid
+        await _until_gone(server, pid)
         return sessions_of(await collector.collect(SessionsParams(), node_id=1, deadline=soon()))
 
     assert "brief" not in {session.application_name for session in ask(pg_primary, work)}

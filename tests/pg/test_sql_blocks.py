@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 import pytest
@@ -97,7 +97,7 @@ def _types_returned(chosen: Block, conninfo: str) -> list[str]:
     }
     with closing(psycopg.connect(conninfo)) as connection:
         connection.execute("SET search_path = pg_catalog")
-        cursor = connection.cursor(binary=True).execute(cast(LiteralString, chosen.text), params)
+        cursor = connection.cursor(binary=True).execute(chosen.text, params)
         return [_type_name(connection, column.type_code) for column in cursor.description or ()]
 
 

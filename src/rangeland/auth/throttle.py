@@ -14,7 +14,8 @@ QUEUE = 16
 WAITING_ROOM = 64  # requests that wait for their delay to pass; more are told to come back
 FREE_FAILURES = 3  # typing errors
 FIRST_DELAY_S = 0.25
-LONGEST_DELAY_S = 30.0
+LONGEST_DELAY_S = 30.0  # of an address that guesses
+LONGEST_NAME_DELAY_S = 2.0  # of a name: its owner, elsewhere, still gets in within a request's time
 FORGET_AFTER_S = 600.0
 REMEMBERED = 10_000  # names and addresses
 
@@ -45,9 +46,9 @@ class Throttle:
         self._delayed = 0
 
     @contextlib.asynccontextmanager
-    async def turn(self, *keys: str, deadline: float) -> AsyncIterator[None]:
-        """Wait for the delays of the keys, then for a place. Raises: BusyError."""
-        await self._wait_delay(keys, deadline)
+    async def turn(self, *, name: str, address: str, deadline: float) -> AsyncIterator[None]:
+        """Wait for the delays of both, then for a place. Raises: BusyError."""
+        await self._wait_delay((_name_key(name), _address_key(address)), deadline)
         if self._queued >= QUEUE:
             raise BusyError(1.0)
         self._queued += 1
@@ -63,18 +64,21 @@ class Throttle:
         finally:
             self._at_once.release()
 
-    def failed(self, *keys: str) -> None:
-        now = self._clock()
-        for key in keys:
-            record = self._record(key, now)
-            record.failures += 1
-            over = record.failures - FREE_FAILURES
-            if over > 0:
-                record.next_try = now + min(FIRST_DELAY_S * 2.0 ** min(over - 1, 10), LONGEST_DELAY_S)
+    def failed(self, *, name: str, address: str) -> None:
+        self._count(_name_key(name), LONGEST_NAME_DELAY_S)
+        self._count(_address_key(address), LONGEST_DELAY_S)
 
-    def succeeded(self, *keys: str) -> None:
-        for key in keys:
+    def succeeded(self, *, name: str, address: str) -> None:
+        for key in (_name_key(name), _address_key(address)):
             self._records.pop(key, None)
+
+    def _count(self, key: str, longest_s: float) -> None:
+        now = self._clock()
+        record = self._record(key, now)
+        record.failures += 1
+        over = record.failures - FREE_FAILURES
+        if over > 0:
+            record.next_try = now + min(FIRST_DELAY_S * 2.0 ** min(over - 1, 10), longest_s)
 
     async def _wait_delay(self, keys: tuple[str, ...], deadline: float) -> None:
         now = self._clock()
@@ -101,3 +105,11 @@ class Throttle:
         while len(self._records) > REMEMBERED:
             self._records.popitem(last=False)
         return record
+
+
+def _name_key(name: str) -> str:
+    return f"name {name}"
+
+
+def _address_key(address: str) -> str:
+    return f"address {address}"

@@ -203,17 +203,17 @@ class WebSessionKeeper:
         self._require_primary()
         if not is_plausible(params.username, params.password):
             return LoginResult(refused=True)
-        keys = (f"name {params.username}", f"address {params.client_address}")
+        who = {"name": params.username, "address": params.client_address}
         try:
-            async with self._throttle.turn(*keys, deadline=deadline):
+            async with self._throttle.turn(**who, deadline=deadline):
                 verdict = await self._checked(params, deadline)
         except BusyError as exc:
             return LoginResult(retry_after_s=exc.retry_after_s)
         if verdict is not Verdict.RIGHT:
-            self._throttle.failed(*keys)
+            self._throttle.failed(**who)
             self._log_refusal(verdict, params)
             return LoginResult(refused=True)
-        self._throttle.succeeded(*keys)
+        self._throttle.succeeded(**who)
         return await self._made(params.username, WEB_SESSION_LIFETIME_S, deadline)
 
     async def _checked(self, params: LoginParams, deadline: float) -> Verdict:

@@ -1,0 +1,230 @@
+"""Rows become sessions, and sessions keep their places from page to page; without a server."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from rangeland.collect.sessions import (
+    Places,
+    SessionRow,
+    cut_page,
+    part_from_page,
+    session_from_row,
+    sql_from_bytes,
+)
+from rangeland.wire.parts import SessionsParams
+from rangeland.wire.sessions import SessionStatus
+
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+def row(pid: int, *, start_s: float | None = None, read_s: float = 1000, username: str = "joe") -> SessionRow:
+    """A session that began `start_s` seconds (by default: its pid) after noon."""
+    start = NOON + timedelta(seconds=pid if start_s is None else start_s)
+    return SessionRow(
+        read_at=NOON + timedelta(seconds=read_s),
+        pid=pid,
+        backend_start=start,
+        username_bytes=username.encode(),
+        database_bytes=b"shop",
+        application_name_bytes=b"till",
+        client_address="10.0.0.1",
+        client_port=5000,
+        state="idle",
+        state_change=start,
+        xact_start=None,
+        query_start=start,
+        wait_event_type="Client",
+        wait_event="ClientRead",
+        blocking_pids=None,
+        query_bytes=b"SELECT 1",
+        query_id=-7,
+        backend_type="client backend",
+    )
+
+
+class Reader:
+    """A client that pages through one node's list while the sessions change."""
+
+    def __init__(self, places: Places, *, limit: int, username: str = "", exclude_closed: bool = False) -> None:
+        self.places = places
+        self.params = SessionsParams(limit=limit, username=username, exclude_closed=exclude_closed)
+        self.pids: list[int] = []
+        self.is_done = False
+
+    def read_page(self, rows: list[SessionRow], *, at_s: float = 0) -> list[int]:
+        """Read on; returns the pids of the page."""
+        index = self.params.index
+        mine = [each for each in rows if self.params.username in ("", each.username)]
+        placed = self.places.arrange(mine, self.params.username, NOON + timedelta(seconds=at_s))
+        page = cut_page(placed, self.params)
+        self.places.show(page.passed, is_of_all=not self.params.username)
+        part_from_page(page, self.params, node_id=1)
+        self.is_done = page.next_index == 0
+        self.params = SessionsParams(
+            limit=self.params.limit,
+            username=self.params.username,
+            exclude_closed=self.params.exclude_closed,
+            index=page.next_index or index,
+        )
+        pids = [placed.row.pid for _, placed in page.shown]
+        self.pids += pids
+        return pids
+
+
+def test_pages_follow_one_another_by_start() -> None:
+    reader = Reader(Places(), limit=2)
+    rows = [row(pid) for pid in (3, 1, 2)]
+    assert (reader.read_page(rows), reader.is_done) == ([1, 2], False)
+    assert (reader.read_page(rows), reader.is_done) == ([3], True)
+
+
+def test_who_ends_after_being_shown_moves_nobody() -> None:
+    reader = Reader(Places(), limit=2)
+    reader.read_page([row(pid) for pid in (1, 2, 3, 4)])
+    assert reader.read_page([row(pid) for pid in (2, 3, 4)]) == [3, 4]
+
+
+def test_who_ends_before_being_shown_leaves_no_gap() -> None:
+    reader = Reader(Places(), limit=2)
+    reader.read_page([row(pid) for pid in (1, 2, 3, 4)])
+    assert (reader.read_page([row(pid) for pid in (1, 2, 4)]), reader.is_done) == ([4], True)
+
+
+def test_who_shows_up_late_with_an_early_start_comes_behind_those_shown() -> None:
+    """A slow login is listed with the start of its connection, when others are listed already."""
+    reader = Reader(Places(), limit=2)
+    reader.read_page([row(pid) for pid in (1, 2, 3)])
+    assert reader.read_page([row(9, start_s=0.5), *(row(pid) for pid in (1, 2, 3))]) == [9, 3]
+    assert reader.pids == [1, 2, 9, 3]
+
+
+def test_two_readers_of_different_users_do_not_disturb_each_other() -> None:
+    places = Places()
+    of_all, of_ann = Reader(places, limit=2), Reader(places, limit=1, username="ann")
+    rows = [row(1), row(2, username="ann"), row(3), row(4, username="ann"), row(5), row(6, username="ann")]
+    of_all.read_page(rows)
+    of_ann.read_page(rows)
+    of_ann.read_page(rows)
+    rows.append(row(8, start_s=1.5, username="ann"))
+    rows.append(row(9, start_s=1.6))
+    del rows[0]
+    while not (of_all.is_done and of_ann.is_done):
+        for reader in (of_all, of_ann):
+            if not reader.is_done:
+                reader.read_page(rows)
+    assert sorted(of_all.pids) == [1, 2, 3, 4, 5, 6, 8, 9]
+    assert sorted(of_ann.pids) == [2, 4, 6, 8]
+
+
+def test_who_lives_from_the_first_page_to_the_last_is_shown_exactly_once() -> None:
+    """2,000 sessions, 60 of which end and begin between any two pages."""
+    reader = Reader(Places(), limit=100)
+    alive = [row(pid) for pid in range(1, 2001)]
+    stays = {each.pid for each in alive if each.pid % 3 == 0}
+    newest = 2000
+    while not reader.is_done:
+        reader.read_page(alive)
+        others = sorted((each.pid for each in alive if each.pid not in stays), key=lambda pid: pid * 7919 % 1009)
+        alive = [each for each in alive if each.pid not in others[:60]]
+        alive += [row(pid, start_s=pid - 50) for pid in range(newest + 1, newest + 61)]
+        newest += 60
+    assert len(reader.pids) == len(set(reader.pids))
+    assert stays <= set(reader.pids)
+
+
+def test_a_closed_session_is_shown_for_a_minute_and_then_forgotten() -> None:
+    places = Places()
+    Reader(places, limit=2).read_page([row(1), row(2)])
+    for at_s, expected in ((1, [1, 2]), (61, [1, 2]), (62, [2])):
+        now = NOON + timedelta(seconds=at_s)
+        assert [placed.row.pid for placed in places.arrange([row(2)], "", now)] == expected
+
+
+def test_closed_sessions_that_are_not_wanted_keep_their_places_all_the_same() -> None:
+    reader = Reader(Places(), limit=2, exclude_closed=True)
+    assert reader.read_page([row(pid) for pid in (1, 2, 3, 4)]) == [1, 2]
+    assert reader.read_page([row(pid) for pid in (2, 3, 4)]) == [3, 4]
+    again = cut_page(reader.places.arrange([row(4)], "", NOON), SessionsParams(limit=5, exclude_closed=True))
+    assert part_from_page(again, SessionsParams(limit=5), node_id=1).places == [3]
+
+
+def test_a_reading_that_was_overtaken_ends_nobody() -> None:
+    places = Places()
+    Reader(places, limit=2).read_page([row(1, read_s=20), row(2, read_s=20)])
+    placed = places.arrange([row(1, read_s=10)], "", NOON)
+    assert [each.ended_at for each in placed] == [None, None]
+
+
+def test_a_session_that_was_missed_by_mistake_lives_again() -> None:
+    places = Places()
+    Reader(places, limit=2).read_page([row(1), row(2)])
+    places.arrange([row(2)], "", NOON)
+    assert [each.ended_at for each in places.arrange([row(1), row(2)], "", NOON)] == [None, None]
+
+
+def test_a_closed_session_tells_its_end_and_nothing_of_the_present() -> None:
+    running = row(1)._replace(state="active", xact_start=NOON, wait_event_type="Lock", blocking_pids=[4])
+    session = session_from_row(running, node_id=1, ended_at=NOON + timedelta(seconds=9))
+    assert session.status is SessionStatus.CLOSED
+    assert session.end == "2024-05-01T12:00:09Z"
+    assert (session.active_queries, session.active_txn, session.blocking_pids) == ([], None, [])
+    assert (session.state, session.wait_event_type) == ("", "")
+    assert session.last_active_query == "SELECT 1"
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "expected"),
+    [
+        ("10.0.0.1", 5000, "10.0.0.1:5000"),
+        ("::1", 5000, "[::1]:5000"),
+        (None, -1, "[local]"),
+        (None, None, ""),
+    ],
+)
+def test_a_client_address(address: str | None, port: int | None, expected: str) -> None:
+    session = session_from_row(row(1)._replace(client_address=address, client_port=port), node_id=1)
+    assert session.client_address == expected
+
+
+@pytest.mark.parametrize("state", [None, "disabled"])
+def test_where_activity_is_not_tracked_nothing_is_invented(state: str | None) -> None:
+    untracked = row(1)._replace(state=state, query_start=None, query_bytes=b"", query_id=None, state_change=None)
+    session = session_from_row(untracked, node_id=1)
+    assert session.active_queries == []
+    assert (session.last_active_query, session.query_id) == ("", "")
+
+
+def test_elapsed_time_is_never_negative() -> None:
+    """A server's clock may be set back."""
+    ahead = NOON + timedelta(seconds=2000)
+    session = session_from_row(row(1)._replace(state="active", xact_start=ahead, query_start=ahead), node_id=1)
+    assert session.active_txn is not None
+    assert (session.active_txn.elapsed_time, session.active_queries[0].elapsed_time) == (0, 0)
+
+
+def test_a_query_id_is_text_with_its_sign() -> None:
+    assert session_from_row(row(1), node_id=1).query_id == "-7"
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"a" * 1000, "a" * 1000),
+        (b"a" * 1001, "a" * 1000 + "…"),
+        ("é".encode() * 500, "é" * 500),
+        (b"a" + "é".encode() * 500, "a" + "é" * 499 + "…"),
+        (b"\xff", "\ufffd"),
+        (None, ""),
+    ],
+)
+def test_a_statement_is_cut_at_1000_bytes_between_letters(raw: bytes | None, expected: str) -> None:
+    assert sql_from_bytes(raw) == expected
+
+
+def test_a_password_behind_the_cut_is_masked_too() -> None:
+    text = sql_from_bytes(b" " * 970 + b"ALTER ROLE a PASSWORD 's3cr3t and more'")
+    assert "s3cr" not in text
+    assert text.endswith("…")
