@@ -21,8 +21,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
-from fix_engine import wait_for_replay
 
+from fix_engine import wait_for_replay
 from rangeland.engine.cluster import Cluster, Plan
 from rangeland.engine.ports import require_free_port
 from rangeland.engine.workplace import Workplace

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 
 import pytest
-from fix_cluster import Api, Reply, log_in
 
+from fix_cluster import Api, Reply, log_in
 from rangeland.engine.cluster import Cluster
 
 pytestmark = pytest.mark.xdist_group("cluster")

@@ -10,8 +10,8 @@ from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
-from fix_cluster import Api, Reply
 
+from fix_cluster import Api, Reply
 from rangeland.engine.cluster import Cluster
 
 pytestmark = pytest.mark.xdist_group("cluster")
@@ -40,7 +40,7 @@ def test_only_get_and_head_are_allowed_where_nothing_is_changed(
     apis: list[Api], token: str, method: str, path: str
 ) -> None:
     answer = apis[0].request(method, f"{path}/", token=token)
-    assert answer.headers["allow"] == "GET, HEAD"
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
     require_error(answer, 405, "Method Not Allowed")
 
 
@@ -106,7 +106,7 @@ def test_plain_http_on_the_tls_port_gets_a_tls_alert(apis: list[Api]) -> None:
     address = urlsplit(apis[0].url)
     with socket.create_connection((address.hostname, address.port or 0), timeout=5) as plain:
         plain.sendall(b"GET /api/v2/health/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert plain.recv(1) in (b"\x15", b"")
+        assert plain.recv(1) == b"\x15"
 
 
 def test_a_connection_is_kept_for_the_next_request(apis: list[Api]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from fix_cluster import Api
 
 pytestmark = pytest.mark.xdist_group("cluster")

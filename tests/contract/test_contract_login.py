@@ -7,9 +7,9 @@ import re
 from urllib.parse import quote, urlencode
 
 import pytest
+
 from contract.committed import departures
 from fix_cluster import FORM, Api, log_in, new_client
-
 from rangeland.engine.cluster import Cluster
 
 pytestmark = pytest.mark.xdist_group("cluster")

@@ -59,7 +59,7 @@ def _cookie(asking: Asking) -> str:
 
 async def _recognised(asking: Asking, token: str) -> Caller:
     try:
-        return await asking.services.web_sessions.recognise(token, deadline=asking.deadline)
+        return await asking.services.auth.web_sessions.recognise(token, deadline=asking.deadline)
     except MalformedTokenError as exc:
         raise HttpError(400, str(exc)) from exc
     except NotRecognisedError as exc:

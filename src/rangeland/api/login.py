@@ -30,7 +30,7 @@ async def log_in(asking: Asking) -> Response:
         raise HttpError(401, NO_ACCOUNT)
     params = LoginParams(username=username, password=password, client_address=asking.client_address)
     try:
-        result = await asking.services.web_sessions.log_in(params, deadline=asking.deadline)
+        result = await asking.services.auth.logins.log_in(params, deadline=asking.deadline)
     except NoPrimaryError as exc:
         raise HttpError(503, NO_PRIMARY, {"retry-after": "5"}) from exc
     if result.retry_after_s:
@@ -43,7 +43,7 @@ async def log_in(asking: Asking) -> Response:
 async def log_out(asking: Asking) -> Response:
     """End the caller's session on every node."""
     assert asking.caller is not None
-    await asking.services.web_sessions.log_out(asking.caller, deadline=asking.deadline)
+    await asking.services.auth.web_sessions.log_out(asking.caller, deadline=asking.deadline)
     return json_reply(LogoutAnswer(logged_out=True))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from rangeland.auth import WebSessionKeeper
+from rangeland.auth import Auth
 from rangeland.cluster import Cluster, Flights
 from rangeland.wire.nodes import NodeStatus
 
@@ -15,7 +15,7 @@ class Services:
     """One a node. `unready` says why this node should get no traffic now, None when it should."""
 
     cluster: Cluster
-    web_sessions: WebSessionKeeper
+    auth: Auth
     unready: Callable[[], str | None]
     verify_peer: Callable[[str, str], None]  # (token, path); raises PeerError
     role_header: Callable[[], str]

@@ -23,6 +23,7 @@ from rangeland.errors import EngineError
 from rangeland.sql import block
 from rangeland.state.init import NODE_ROLE, init_cluster
 from rangeland.tls import CA_CERT, copy_shared, create_ca, create_cluster_key, create_node
+from rangeland.wire.nodes import Liveness
 
 USER = "demo"
 HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -110,8 +111,8 @@ class Cluster:
         binaries = find_binaries(self.plan.pg_bin_dir, account=self.workplace.account, room=room)
         numbers = range(1, self.plan.nodes + 1)
         self.servers = [self._describe_server(binaries, number) for number in numbers]
-        self._together(self._make_certificates, self._make_primary)
         self.nodes = [self._describe_node(number) for number in numbers]
+        self._together(self._start_nodes, self._make_primary)
         standbys = [partial(self._start_standby, number) for number in numbers[1:]]
         self._together(self._make_state, self._start_load, *standbys)
         self._together(*[partial(self._wait_for_node, node) for node in self.nodes])
@@ -157,20 +158,25 @@ class Cluster:
             settings=settings,
         )
 
+    def _start_nodes(self) -> None:
+        """They serve before their servers are up: so they wake up while initdb works."""
+        if not self.plan.insecure:
+            with self._step("certificates and cluster key"):
+                self._make_certificates()
+        for node in self.nodes:
+            node.start()
+
     def _make_certificates(self) -> None:
         """One directory a node, as on machines of their own; only the authority's key is in none of them."""
-        if self.plan.insecure:
-            return
-        with self._step("certificates and cluster key"):
-            ca_key = self._certs / "ca.key"
-            first, *others = [self._certs / f"node{number}" for number in range(1, self.plan.nodes + 1)]
-            create_ca(first, ca_key)
-            shutil.copy(first / CA_CERT, self.workplace.path)
-            create_cluster_key(first)
-            for directory in others:
-                copy_shared(first, directory)
-            for directory in (first, *others):
-                create_node(directory, ca_key, HOSTS)
+        ca_key = self._certs / "ca.key"
+        first, *others = [self._certs / node.name for node in self.nodes]
+        create_ca(first, ca_key)
+        shutil.copy(first / CA_CERT, self.workplace.path)
+        create_cluster_key(first)
+        for directory in others:
+            copy_shared(first, directory)
+        for directory in (first, *others):
+            create_node(directory, ca_key, HOSTS)
 
     def _make_primary(self) -> None:
         with self._step("PostgreSQL primary"):
@@ -181,7 +187,6 @@ class Cluster:
             init_cluster(self.servers[0].url(), role_password=self._node_password)
             self.servers[0].create_role(self.username, "LOGIN IN ROLE admin, pg_read_all_data")
             self._register_nodes()
-            self.nodes[0].start()
 
     def _register_nodes(self) -> None:
         """Give the nodes their ids in the order of their ports; they would register in the order they wake up."""
@@ -196,7 +201,6 @@ class Cluster:
     def _start_standby(self, number: int) -> None:
         with self._step(f"PostgreSQL standby {number - 1}"):
             self.servers[number - 1].become_standby(self.servers[0])
-            self.nodes[number - 1].start()
 
     def _start_load(self) -> None:
         if self.plan.load_tps:
@@ -220,11 +224,12 @@ class Cluster:
         return str(answer["session"])
 
     def _learn_node_id(self, node: NodeProcess, session: str | None) -> None:
-        """Wait until the node lists all nodes, and read there which number it was given."""
+        """Wait until the node lists all nodes as live, and read there which number it was given."""
 
         def lists_all() -> bool:
             answer = node.ask("GET", "nodes/", session=session) or {"nodes": []}
-            ids = {status["sql_address"]["address_field"]: status["node_id"] for status in answer["nodes"]}
+            live = [status for status in answer["nodes"] if status["liveness_status"] == Liveness.LIVE]
+            ids = {status["sql_address"]["address_field"]: status["node_id"] for status in live}
             node.node_id = ids.get(node.sql_address, 0)
             return len(ids) == self.plan.nodes and node.node_id > 0
 

@@ -31,10 +31,14 @@ from rangeland.wire.parts import Nothing
 
 
 def make_answers(
-    *, server: Server, services: Services, collectors: Collectors, membership: Membership
+    *,
+    server: Server,
+    services: Services,
+    collectors: Collectors,
+    membership: Membership,
 ) -> Mapping[str, Answer]:
     """By the question's path; each takes the parameters and a deadline in loop time."""
-    cluster, web_sessions = services.cluster, services.web_sessions
+    cluster, auth = services.cluster, services.auth
 
     async def hello(params: Hello, deadline: float) -> HelloAnswer:
         if params.look and server.role is not Role.PRIMARY:
@@ -48,15 +52,15 @@ def make_answers(
             node_id=cluster.node_id,
             cluster_id=cluster.cluster_id,
             members=list(cluster.members.values()),
-            revoked=web_sessions.revoked,
+            revoked=auth.revocations.expires_by_id,
         )
 
     async def revoke(params: Revocation, _deadline: float) -> Nothing:
-        web_sessions.take_revocation(params)
+        auth.revocations.take(params)
         return Nothing()
 
     async def keep_session(params: OfflineSession, _deadline: float) -> Nothing:
-        web_sessions.keep_offline(params)
+        auth.grants.keep_offline(params)
         return Nothing()
 
     async def keep_status(params: StatusToKeep, deadline: float) -> Nothing:
@@ -79,12 +83,6 @@ def make_answers(
     async def list_nodes(_params: Nothing, deadline: float) -> Any:
         return await collect_nodes(services, deadline=deadline)
 
-    async def log_user_in(params: Any, deadline: float) -> Any:
-        return await web_sessions.log_user_in(params, deadline=deadline)
-
-    async def log_user_out(params: Any, deadline: float) -> Any:
-        return await web_sessions.log_user_out(params, deadline=deadline)
-
     return {
         q.HELLO.path: hello,
         q.SESSIONS.path: collectors.sessions,
@@ -94,17 +92,17 @@ def make_answers(
         q.HOT_RANGES.path: collectors.hot_ranges,
         q.REVOKE.path: revoke,
         q.KEEP_SESSION.path: keep_session,
-        q.GRANT.path: web_sessions.answer_grant,
+        q.GRANT.path: auth.grants.answer,
         q.REGISTER.path: membership.answer_register,
         q.KEEP_STATUS.path: keep_status,
         q.NUMBER_DATABASES.path: number_databases,
-        q.LOGIN.path: web_sessions.answer_login,
-        q.MAKE_SESSION.path: web_sessions.answer_make_session,
-        q.WRITE_REVOCATION.path: web_sessions.answer_write_revocation,
+        q.LOGIN.path: auth.logins.answer_login,
+        q.MAKE_SESSION.path: auth.logins.answer_make_session,
+        q.WRITE_REVOCATION.path: auth.revocations.answer_write,
         q.LIST_NODES.path: list_nodes,
-        q.LIST_WEB_SESSIONS.path: web_sessions.list_web_sessions,
-        q.LOG_USER_IN.path: log_user_in,
-        q.LOG_USER_OUT.path: log_user_out,
+        q.LIST_WEB_SESSIONS.path: auth.web_sessions.list,
+        q.LOG_USER_IN.path: auth.logins.log_user_in,
+        q.LOG_USER_OUT.path: auth.web_sessions.log_user_out,
     }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from rangeland.auth import WebSessionKeeper
+from rangeland.auth import Auth
 from rangeland.cluster import Cluster
 from rangeland.cluster import questions as q
 from rangeland.cluster.peer_token import derived
@@ -40,14 +40,14 @@ class Membership:
         *,
         server: Server,
         cluster: Cluster,
-        web_sessions: WebSessionKeeper,
+        auth: Auth,
         key: bytes,
         join: tuple[str, ...],
         status: Callable[[float], Awaitable[StatusPart]],
     ) -> None:
         self._server = server
         self._cluster = cluster
-        self._web_sessions = web_sessions
+        self._auth = auth
         self._key = key
         self._join = join
         self._status = status
@@ -78,10 +78,10 @@ class Membership:
             now = time.monotonic()
             if now - before > TICK_S + STOPPED_S:
                 log.warning("this node was stopped for a while", seconds=round(now - before, 1))
-                self._web_sessions.forget_known()
+                self._auth.web_sessions.forget_known()
                 await self._greet()
             with contextlib.suppress(ServerError):  # the next tick tries again
-                await self._web_sessions.forget_written(deadline=_soon())
+                await self._auth.revocations.forget_written(deadline=_soon())
             before = time.monotonic()
 
     # registering
@@ -145,8 +145,8 @@ class Membership:
         facts = await tables.read_facts(self._server, deadline=deadline)
         await self._require_own_key(facts, deadline)
         self._cluster.cluster_id = facts.cluster_id
-        self._web_sessions.admin_role = facts.admin_role
-        self._web_sessions.login_database = facts.login_database
+        self._auth.grants.admin_role = facts.admin_role
+        self._auth.logins.login_database = facts.login_database
         self._cluster.take_members(await tables.list_members(self._server, deadline=deadline))
 
     async def _require_own_key(self, facts: tables.ClusterFacts, deadline: float) -> None:
@@ -167,13 +167,13 @@ class Membership:
         parts = await self._cluster.ask_all(q.HELLO, self._cluster.hello(), deadline=_soon())
         for part in parts:
             if part.value is not None and part.node_id != self._cluster.node_id:
-                self._web_sessions.take_hello(part.value)
+                self._auth.revocations.take_hello(part.value)
                 self._cluster.take_members(part.value.members)
 
     async def _refresh(self) -> None:
         try:
             await self.read_state(_soon())
-            await self._web_sessions.write_revocations(deadline=_soon())
+            await self._auth.revocations.write_again(deadline=_soon())
         except RangelandError as exc:
             log.warning("the cluster's state can't be read", cause=str(exc))
             return

@@ -13,7 +13,7 @@ import structlog
 from rangeland import __version__
 from rangeland.api.app import make_app
 from rangeland.api.services import Services
-from rangeland.auth import WebSessionKeeper
+from rangeland.auth import Auth
 from rangeland.client import Client
 from rangeland.cluster import Cluster
 from rangeland.cluster.peer_token import PeerTokens
@@ -53,10 +53,8 @@ class Node:
             sql_addr=settings.sql_addr,
             scheme=settings.scheme,
         )
-        self._web_sessions = WebSessionKeeper(
-            server=self._server, cluster=self._cluster, key=key or NO_KEY, login_url=settings.login_url
-        )
-        self._cluster.on_hello = self._web_sessions.take_hello
+        self._auth = Auth(self._server, self._cluster, key=key or NO_KEY, login_url=settings.login_url)
+        self._cluster.on_hello = self._auth.revocations.take_hello
         self._collectors = Collectors(
             server=self._server,
             cluster=self._cluster,
@@ -66,14 +64,14 @@ class Node:
         self._membership = Membership(
             server=self._server,
             cluster=self._cluster,
-            web_sessions=self._web_sessions,
+            auth=self._auth,
             key=key or NO_KEY,
             join=settings.join,
             status=self._collectors.own_status,
         )
         self._services = Services(
             cluster=self._cluster,
-            web_sessions=self._web_sessions,
+            auth=self._auth,
             unready=self._unready,
             verify_peer=lambda token, path: self._tokens.verify(token, path, now_s=time.time()),
             role_header=self._role_header,

@@ -143,7 +143,7 @@ class UserParams(Struct, frozen=True, kw_only=True):
 
 
 class WebSession(Struct, frozen=True, kw_only=True):
-    """A row of the table of web sessions; times are RFC 3339 without a zone, in UTC, as the reference prints them."""
+    """A web session as listed; times in UTC without a zone, as the reference prints them."""
 
     id: int
     username: str
