@@ -107,6 +107,7 @@ def test_wrong_credentials_are_one_text(cluster: Cluster, apis: list[Api], usern
     assert (answer.status, answer.text) == (401, NO_ACCOUNT)
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert answer.headers["x-content-type-options"] == "nosniff"
+    assert apis[1].log_in(cluster.username, cluster.password).status == 200
 
 
 def test_bytes_that_are_no_utf_8_are_wrong_credentials(apis: list[Api]) -> None:

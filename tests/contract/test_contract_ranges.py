@@ -17,11 +17,15 @@ pytestmark = pytest.mark.xdist_group("cluster")
 
 GENERIC = "An internal server error has occurred. Please check your Rangeland logs for more details.\n"
 SIZES = """
-    SELECT pg_total_relation_size(t.oid),
-           pg_total_relation_size(t.oid) - pg_indexes_size(t.oid) - pg_total_relation_size(t.reltoastrelid),
-           pg_indexes_size(t.oid),
-           pg_total_relation_size(t.reltoastrelid)
-      FROM pg_class t WHERE t.relname = 'wide'
+    SELECT pg_relation_size(t.oid) + pg_relation_size(i.indexrelid) + pg_relation_size(t.reltoastrelid)
+               + pg_relation_size(ti.indexrelid),
+           pg_relation_size(t.oid),
+           pg_relation_size(i.indexrelid),
+           pg_relation_size(t.reltoastrelid) + pg_relation_size(ti.indexrelid)
+      FROM pg_class t
+      JOIN pg_index i ON i.indrelid = t.oid
+      JOIN pg_index ti ON ti.indrelid = t.reltoastrelid
+     WHERE t.relname = 'wide'
 """
 
 

@@ -19,7 +19,7 @@ from rangeland.errors import EngineError
 from rangeland.tls import CA_CERT
 
 READY_TIMEOUT_S = 30.0  # 2 s on two idle cores
-READY_POLL_S = 0.05  # 3 ms of CPU each
+READY_POLL_S = 0.1  # 3 ms of CPU each
 PROBE_TIMEOUT_S = 2.0
 
 

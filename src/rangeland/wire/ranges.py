@@ -99,7 +99,7 @@ class Sizes(Struct, frozen=True, kw_only=True):
     """Bytes on this server's disk; total is the sum of the other three."""
 
     total_bytes: int
-    table_bytes: int  # the table itself with its free space and visibility maps
+    table_bytes: int  # the main fork: without the free space and visibility maps
     indexes_bytes: int  # the table's indexes, not TOAST's
     toast_bytes: int  # TOAST with its index; 0 when there is none
 

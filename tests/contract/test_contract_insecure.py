@@ -1,0 +1,51 @@
+"""--insecure: no TLS, and nobody is asked who they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from fix_cluster import Api, apis_of, running_cluster
+
+from rangeland.engine.cluster import Cluster
+from rangeland.engine.workplace import Workplace
+
+pytestmark = pytest.mark.xdist_group("insecure")
+
+PROTECTED = ("nodes/", "nodes/local/ranges/?limit=1", "ranges/hot/", "ranges/1/", "sessions/")
+
+
+@pytest.fixture(scope="module")
+def insecure() -> Iterator[Cluster]:
+    with Workplace(kind="test") as place:
+        made = running_cluster(place, 2, insecure=True)
+        yield made
+        made.stop()
+
+
+@pytest.fixture(scope="module")
+def apis(insecure: Cluster) -> list[Api]:
+    return apis_of(insecure)
+
+
+@pytest.mark.parametrize("path", PROTECTED)
+@pytest.mark.parametrize("header", [None, "", "x", "cookie", "CIGAiPis4fj3CBIQ3u0rRQJ3tD8yIqee4hipow=="])
+def test_no_header_an_empty_one_and_any_other_pass(apis: list[Api], header: str | None, path: str) -> None:
+    assert [api.get(path, header).status for api in apis] == [200, 200]
+
+
+def test_every_node_answers_for_all(apis: list[Api]) -> None:
+    assert [len(api.get("nodes/").json["nodes"]) for api in apis] == [2, 2]
+
+
+def test_parameters_are_checked_all_the_same(apis: list[Api]) -> None:
+    assert apis[0].get("nodes/0/ranges/").text == "invalid node ID\n"
+    assert apis[0].get("ranges/abc/").status == 404
+
+
+def test_login_still_wants_a_password(insecure: Cluster, apis: list[Api]) -> None:
+    """Scripts that log in first go on working; the token then counts for nothing more."""
+    answer = apis[1].log_in(insecure.username, insecure.password)
+    assert answer.status == 200
+    assert apis[0].get("nodes/", answer.json["session"]).status == 200
+    assert apis[0].log_in(insecure.username, "wrong").status == 401
