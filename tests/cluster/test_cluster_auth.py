@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from statistics import median
 
 import psutil
 import psycopg
 import pytest
-from fix_cluster import Api, add_user, log_in, new_client, wait_until
+from fix_cluster import ANSWER_S, Api, add_user, log_in, new_client, wait_until
 from fix_engine import wait_for_replay
 
 from rangeland.auth.session_token import decode_token, encode_token
@@ -151,26 +151,26 @@ def test_a_pgpass_of_the_node_s_user_opens_nothing(cluster: Cluster, apis: list[
 
 
 def test_guessing_passwords_harms_nobody_else(cluster: Cluster, apis: list[Api], token: str) -> None:
-    """400 wrong logins as fast as they go, from many addresses and for many names."""
+    """Hundreds of wrong logins as fast as they go: from a hundred addresses, and for one name from one."""
     add_user(cluster, "innocent", "LOGIN IN ROLE admin")
-    clients = [new_client() for _ in range(20)]
-    with _watching_logins(cluster.servers[0]) as seen, ThreadPoolExecutor(16) as threads:
+    crowd = [(f"guessed {number}", new_client()) for number in range(100)]
+    attempts = [*crowd, *[("guessed alone", new_client())] * 20, *crowd, *crowd]
+    others = []
+    with _watching_logins(cluster.servers[0]) as seen, ThreadPoolExecutor(24) as threads:
         guesses = [
-            threads.submit(apis[number % 3].log_in, f"guessed {number % 40}", "wrong", client=clients[number % 20])
-            for number in range(400)
+            threads.submit(apis[number % 3].log_in, name, "wrong", client=client)
+            for number, (name, client) in enumerate(attempts)
         ]
-        others = []
         while not all(guess.done() for guess in guesses):
             others.append(apis[len(others) % 3].get("nodes/", token))
-        innocent = apis[1].log_in("innocent", cluster.servers[0].password_by_user["innocent"])
-    statuses = Counter(guess.result().status for guess in guesses)
-    assert set(statuses) == {401, 503}
-    assert all(int(guess.result().headers["retry-after"]) > 0 for guess in guesses if guess.result().status == 503)
-    assert {other.status for other in others} == {200}
-    print(statuses, len(others), sorted(round(o.elapsed_s,2) for o in others)[-10:], innocent, max(seen), len(seen), sorted(round(g.result().elapsed_s,2) for g in guesses)[::20])
-    assert max(other.elapsed_s for other in others) < 2
-    assert innocent.status in (200, 503)
+    refusals = [guess.result() for guess in guesses]
+    assert {refusal.status for refusal in refusals} == {401, 503}
+    assert all(int(refusal.headers["retry-after"]) > 0 for refusal in refusals if refusal.status == 503)
     assert 0 < max(seen) <= AT_ONCE
+    log_in(cluster, apis[1], "innocent")
+    assert {other.status for other in others} == {200}
+    assert median(other.elapsed_s for other in others) < 0.5
+    assert max(other.elapsed_s for other in others) < ANSWER_S
 
 
 def _statuses(apis: list[Api], token: str) -> list[int]:

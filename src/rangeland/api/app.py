@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rangeland.api.asking import Asking, begin
 from rangeland.api.authenticate import require_access
 from rangeland.api.replies import NOT_FOUND, HttpError, error_reply, internal_error
-from rangeland.api.routes import ENDPOINTS, Endpoint
+from rangeland.api.routes import ENDPOINTS, Access, Endpoint
 from rangeland.api.services import Services
 from rangeland.errors import NoPrimaryError, RangelandError
 
@@ -62,6 +62,7 @@ async def respond(asking: Asking, endpoint: Endpoint) -> Response:
     try:
         async with asyncio.timeout_at(asking.deadline + 0.2):  # the parts keep the deadline themselves
             await require_access(asking, endpoint.access)
+            _require_member(asking, endpoint)
             return await endpoint.answer(asking)
     except HttpError as exc:
         return error_reply(exc)
@@ -71,6 +72,13 @@ async def respond(asking: Asking, endpoint: Endpoint) -> Response:
     except (RangelandError, TimeoutError) as exc:
         log.warning("a request failed", path=asking.request.url.path, cause=str(exc) or type(exc).__name__)
         return error_reply(internal_error(str(exc) if isinstance(exc, RangelandError) else "no answer in time"))
+
+
+def _require_member(asking: Asking, endpoint: Endpoint) -> None:
+    """A node without an id knows no cluster yet: an empty answer of its would be a wrong one."""
+    services = asking.services
+    if endpoint.access is Access.READER and not services.cluster.node_id:
+        raise internal_error(services.unready() or "this node is not registered yet")
 
 
 def _handler(endpoint: Endpoint, services: Services) -> Callable[[Request], Awaitable[Response]]:
