@@ -11,7 +11,7 @@ import pytest
 
 from rangeland.api.routes import ENDPOINTS
 from rangeland.cli.main import COMMANDS, cli
-from rangeland.config import SETTINGS, settings_of
+from rangeland.config import SETTINGS, Setting, settings_of
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -47,11 +47,9 @@ ALL_FLAGS = {"--help", "--version"}.union(*(flags_of(command) for _, command in 
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
-def test_every_setting_is_documented_with_flag_and_variable(setting: object) -> None:
-    assert setting in SETTINGS
-    found = next(each for each in SETTINGS if each is setting)
-    flag = "none" if found.is_secret else f"`{found.flag}`"
-    assert re.search(rf"^\| {re.escape(flag)} \| `{found.variable}` \|", text_of("settings.md"), re.MULTILINE)
+def test_every_setting_is_documented_with_flag_and_variable(setting: Setting) -> None:
+    flag = "none" if setting.is_secret else f"`{setting.flag}`"
+    assert re.search(rf"^\| {re.escape(flag)} \| `{setting.variable}` \|", text_of("settings.md"), re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", ["start", "init", "uninstall", "auth-session", "node", "demo"])

@@ -100,7 +100,7 @@ def rates_by_range_id(number: int, before: Reading, after: Reading, block_size: 
 
 
 def heat(rates: Rates) -> tuple[float, float]:
-    """What hot is ordered by: buffers touched, then writes, as a table that only grows touches none from 17 on."""
+    """What hot is ordered by: buffers touched, then writes: on newer servers a table that only grows touches none."""
     return rates.blocks, rates.tuples_written
 
 

@@ -1,6 +1,7 @@
 """A whole cluster in one throw-away directory: a primary, its standbys, a node beside each, and a load."""
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
@@ -73,6 +74,7 @@ class Cluster:
         self.nodes: list[NodeProcess] = []  # likewise
         self.load: Load | None = None
         self._step = step
+        self._nodes_serve = threading.Event()
         self._node_password = make_password()
         self._certs = workplace.make_directory("certs")
 
@@ -160,11 +162,16 @@ class Cluster:
 
     def _start_nodes(self) -> None:
         """They serve before their servers are up: so they wake up while initdb works."""
-        if not self.plan.insecure:
-            with self._step("certificates and cluster key"):
-                self._make_certificates()
-        for node in self.nodes:
-            node.start()
+        try:
+            if not self.plan.insecure:
+                with self._step("certificates and cluster key"):
+                    self._make_certificates()
+            for node in self.nodes:
+                node.start()
+            for node in self.nodes:
+                node.wait_until_serving()
+        finally:
+            self._nodes_serve.set()
 
     def _make_certificates(self) -> None:
         """One directory a node, as on machines of their own; only the authority's key is in none of them."""
@@ -180,7 +187,8 @@ class Cluster:
 
     def _make_primary(self) -> None:
         with self._step("PostgreSQL primary"):
-            self.servers[0].become_primary()
+            # A node that began with the server up, but not yet its role, would rightly refuse to start.
+            self.servers[0].become_primary(hold=self._nodes_serve.wait)
 
     def _make_state(self) -> None:
         with self._step("Rangeland's schema and roles"):

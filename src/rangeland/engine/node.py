@@ -84,6 +84,10 @@ class NodeProcess:
                 [*program(), "start", "--config", self.config], directory=self.home, output=log
             )
 
+    def wait_until_serving(self) -> None:
+        """Return once it answers at all. Raises: EngineError where it ends, or takes too long."""
+        self.wait_until(lambda: self.ask("GET", "health/") is not None, "serving")
+
     def wait_until_ready(self) -> None:
         """Return once `health/?ready=true` is 200. Raises: EngineError where it ends, or takes too long."""
         self.wait_until(lambda: self.ask("GET", "health/?ready=true") is not None, "ready")

@@ -8,7 +8,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -217,9 +217,10 @@ class PostgresServer:
         lines = [f"*:*:*:{user}:{self.password_by_user[user]}\n" for user in users]
         return self.workplace.write_file(path, "".join(lines), for_server=True)
 
-    def become_primary(self) -> None:
-        """Make the data directory and the role that standbys stream as, and start."""
+    def become_primary(self, *, hold: Callable[[], object] = lambda: None) -> None:
+        """Make the data directory, start once `hold` returns, and make the role that standbys stream as."""
         self._init()
+        hold()
         self.start()
         self.create_role(REPLICATOR, "LOGIN REPLICATION")
 

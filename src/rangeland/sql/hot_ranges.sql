@@ -23,9 +23,9 @@ WITH index_counters AS (
     SELECT c.oid,
            c.relisshared,
            pg_stat_get_numscans(c.oid) + coalesce(x.scans, 0) AS scans,
-           -- A table counts what sequential and bitmap scans read of it, its indexes what plain index scans did.
-           pg_stat_get_tuples_returned(c.oid) + pg_stat_get_tuples_fetched(c.oid) + coalesce(x.tuples_fetched, 0)
-               AS tuples_read,
+           -- A table counts what sequential and bitmap scans read, its indexes what plain index scans did.
+           pg_stat_get_tuples_returned(c.oid) + pg_stat_get_tuples_fetched(c.oid)
+               + coalesce(x.tuples_fetched, 0) AS tuples_read,
            pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid)
                + pg_stat_get_tuples_deleted(c.oid) AS tuples_written,
            pg_stat_get_blocks_fetched(c.oid) + coalesce(x.fetched, 0)

@@ -9,10 +9,10 @@
 -- needs: pg_monitor
 -- returns: is_local bool, data_directory text, lsn int8, max_connections int4, connections int8, active int8,
 --   idle int8, idle_in_transaction int8, waiting_for_lock int8, open_transactions int8, committed int8,
---   rolled_back int8, cache_hits int8, cache_misses int8, deadlocks int8, recovery_conflicts int8, temp_bytes
---   int8, tuples_read int8, tuples_written int8, checkpoints_timed int8, checkpoints_requested int8,
---   wal_bytes int8, streaming_standbys int8, send_lag_bytes int8, replay_lag_bytes int8, replay_delay_s
---   float8, retained_wal_bytes int8
+--   rolled_back int8, cache_hits int8, cache_misses int8, deadlocks int8, recovery_conflicts int8,
+--   temp_bytes int8, tuples_read int8, tuples_written int8, checkpoints_timed int8,
+--   checkpoints_requested int8, wal_bytes int8, streaming_standbys int8, send_lag_bytes int8,
+--   replay_lag_bytes int8, replay_delay_s float8, retained_wal_bytes int8
 WITH here AS (
     SELECT pg_is_in_recovery() AS in_recovery,
            CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn
@@ -77,10 +77,10 @@ SELECT inet_server_addr() IS NULL OR inet_server_addr() = inet_client_addr(),
 -- needs: pg_monitor
 -- returns: is_local bool, data_directory text, lsn int8, max_connections int4, connections int8, active int8,
 --   idle int8, idle_in_transaction int8, waiting_for_lock int8, open_transactions int8, committed int8,
---   rolled_back int8, cache_hits int8, cache_misses int8, deadlocks int8, recovery_conflicts int8, temp_bytes
---   int8, tuples_read int8, tuples_written int8, checkpoints_timed int8, checkpoints_requested int8,
---   wal_bytes int8, streaming_standbys int8, send_lag_bytes int8, replay_lag_bytes int8, replay_delay_s
---   float8, retained_wal_bytes int8
+--   rolled_back int8, cache_hits int8, cache_misses int8, deadlocks int8, recovery_conflicts int8,
+--   temp_bytes int8, tuples_read int8, tuples_written int8, checkpoints_timed int8,
+--   checkpoints_requested int8, wal_bytes int8, streaming_standbys int8, send_lag_bytes int8,
+--   replay_lag_bytes int8, replay_delay_s float8, retained_wal_bytes int8
 WITH here AS (
     SELECT pg_is_in_recovery() AS in_recovery,
            CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn
