@@ -12,9 +12,7 @@ import aiohttp
 
 from rangeland.errors import PeerError
 
-CONNECTIONS_PER_HOST = (
-    4  # held: a stopped, dripping or black-hole peer then costs 10 ms, not a socket a question
-)
+CONNECTIONS_PER_HOST = 4  # held: a stopped, dripping or black-hole peer then costs 10 ms, not a socket a question
 KEEPALIVE_S = 60.0
 
 
@@ -52,9 +50,7 @@ class Client:
         try:
             async with (
                 asyncio.timeout_at(deadline),
-                self._session.request(
-                    method, url, headers=headers, data=body, allow_redirects=False
-                ) as response,
+                self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as response,
             ):
                 content = await response.read()
                 lowered = {name.lower(): value for name, value in response.headers.items()}

@@ -62,7 +62,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "login_url",
         "Where a user's password is checked, when not at --server-url (for example because that is a Unix "
-        "socket with peer authentication). Only host, port, dbname and TLS settings are used.",
+        "socket with peer authentication). Only its host, port and TLS settings count.",
         ("start",),
         metavar="postgresql://…",
     ),
@@ -89,7 +89,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "certs_dir",
         "Holds ca.crt, node.crt, node.key and cluster.key.",
-        ("start", "init", *_TO_A_NODE),
+        ("start", *_TO_A_NODE),
         default="~/.rangeland-certs",
         metavar="DIR",
     ),
@@ -146,17 +146,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("role_password", "The password that role rangeland gets.", ("init",), is_secret=True),
     Setting(
         "node_url",
-        "The node to ask.",
+        "The node to ask.  [default: https://localhost:8080, with --insecure http://localhost:8080]",
         _TO_A_NODE,
-        default="https://localhost:8080",
         metavar="https://HOST:8080",
         flag_name="url",
     ),
     Setting("nodes", "How many servers and nodes.", ("demo",), 3, "number", "N"),
     Setting("http_port", "The first node's HTTP port; the others follow.", ("demo",), 8080, "number", "PORT"),
-    Setting(
-        "sql_port", "The first server's SQL port; the others follow.", ("demo",), 26257, "number", "PORT"
-    ),
+    Setting("sql_port", "The first server's SQL port; the others follow.", ("demo",), 26257, "number", "PORT"),
     Setting("load", "pgbench transactions per second.", ("demo",), 20, "number", "TPS"),
     Setting("no_load", "Don't run pgbench.", ("demo",), False, "flag"),
     Setting(

@@ -111,7 +111,9 @@ def test_the_secret_is_kept_nowhere(cluster: Cluster, apis: list[Api], token: st
     decoded = decode_token(token)
     assert decoded is not None
     with psycopg.connect(cluster.servers[0].conninfo(), autocommit=True) as connection:
-        rows = connection.execute("SELECT w::text FROM rangeland.web_sessions w WHERE id = %s", [decoded[0]]).fetchall()
+        rows = connection.execute(
+            "SELECT w::text FROM rangeland.web_sessions w WHERE id = %s", [decoded[0]]
+        ).fetchall()
     assert len(rows) == 1
     assert decoded[1].hex() not in rows[0][0]
     assert hashlib.sha256(decoded[1]).hexdigest() in rows[0][0]

@@ -56,7 +56,7 @@ def test_every_setting_is_documented_with_flag_and_variable(setting: Setting) ->
 def test_the_settings_of_a_command_are_in_its_table(name: str) -> None:
     [table] = [text for heading, text in sections(text_of("settings.md")).items() if f"`rangeland {name}`" in heading]
     documented = set(re.findall(r"`(RANGELAND_\w+)`", table))
-    assert {setting.variable for setting in settings_of(name)} - documented <= {"RANGELAND_CERTS_DIR"}
+    assert {setting.variable for setting in settings_of(name)} - documented == set()
     known = {setting.variable for setting in SETTINGS}
     assert documented <= known
 

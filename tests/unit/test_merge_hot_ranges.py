@@ -93,8 +93,7 @@ def test_a_failed_node_is_an_error_beside_the_ranges_of_the_others() -> None:
     failed = Part[HotPart](3, error=PartError("dial", Liveness.UNAVAILABLE, "connection refused"))
     answer = _merge(failed, _part(1, (10, 1.0)))
     assert encode(answer.response_error) == (
-        b'[{"error_message":"failed to dial into node 3 (NODE_STATUS_UNAVAILABLE): connection refused",'
-        b'"node_id":3}]'
+        b'[{"error_message":"failed to dial into node 3 (NODE_STATUS_UNAVAILABLE): connection refused","node_id":3}]'
     )
     assert list(answer.ranges_by_node_id) == [1]
 

@@ -128,9 +128,7 @@ def test_a_token_that_makes_no_sense_is_none(plain: str) -> None:
     assert parse_token(_encoded(plain)) is None
 
 
-@pytest.mark.parametrize(
-    "text", [None, "", "fDB8MHw", "fDB8 MHw=", "====", "é", "fDB8MHw=fDB8MHw=", "gIB8MHw="]
-)
+@pytest.mark.parametrize("text", [None, "", "fDB8MHw", "fDB8 MHw=", "====", "é", "fDB8MHw=fDB8MHw=", "gIB8MHw="])
 def test_what_is_not_a_token_is_none(text: str | None) -> None:
     assert parse_token(text) is None
 

@@ -129,9 +129,7 @@ REPLICA = Replica(node_id=1, store_id=1, replica_id=1, type=ReplicaType.VOTER_FU
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Struct) else "",
 )
-def test_only_fields_that_are_always_there_are_printed_when_nothing_is_known(
-    empty: Struct, printed: str
-) -> None:
+def test_only_fields_that_are_always_there_are_printed_when_nothing_is_known(empty: Struct, printed: str) -> None:
     assert encode(empty).decode() == printed
     assert decode(type(empty), printed) == empty
 
@@ -158,9 +156,7 @@ def test_what_is_known_is_printed_under_the_names_of_the_contract(value: Struct,
 
 @pytest.mark.parametrize(("status", "printed"), [(SessionStatus.CLOSED, True), (SessionStatus.ACTIVE, False)])
 def test_an_active_session_has_no_status_field(status: SessionStatus, printed: bool) -> None:
-    session = Session(
-        active_queries=[], start=START, txn_fingerprint_ids=[], total_active_time=0, status=status
-    )
+    session = Session(active_queries=[], start=START, txn_fingerprint_ids=[], total_active_time=0, status=status)
     assert (b'"status":' in encode(session)) is printed
 
 

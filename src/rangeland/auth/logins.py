@@ -142,4 +142,4 @@ def _log_refusal(verdict: Verdict, params: LoginParams) -> None:
 
 
 def _new_id() -> int:
-    return secrets.randbits(62) | 1 << 61  # long, so that tokens have one length
+    return secrets.randbits(52) | 1 << 52  # below 2^53: jq and JavaScript keep it exact; tokens have one length

@@ -26,9 +26,9 @@ TIMEOUT_S = 6.0  # a node answers within 5
 
 def ask_node(values: Mapping[str, Any], question: Question[P, A], params: P, *, timeout_s: float = TIMEOUT_S) -> A:
     """The answer of the node of --url. Raises: SettingError, TlsError, PeerError with what was tried."""
-    url = urlsplit(values["node_url"])
+    url = urlsplit(node_url(values))
     if url.scheme not in ("http", "https") or not url.hostname or url.path not in ("", "/"):
-        raise SettingError(f"--url must be https://HOST:PORT, not {values['node_url']}")
+        raise SettingError(f"--url must be https://HOST:PORT, not {node_url(values)}")
     certs_dir = Path(values["certs_dir"]).expanduser()
     key = None if values["insecure"] else read_cluster_key(certs_dir)
     base = f"{url.scheme}://{url.netloc}"
@@ -47,6 +47,12 @@ def ask_node(values: Mapping[str, Any], question: Question[P, A], params: P, *, 
         raise PeerError(f"{base}: {exc}") from exc
     except RangelandError as exc:
         raise type(exc)(f"{base}: {exc}") from exc
+
+
+def node_url(values: Mapping[str, Any]) -> str:
+    """The node to ask: --url, or the one on this machine."""
+    scheme = "http" if values["insecure"] else "https"
+    return str(values["node_url"] or f"{scheme}://localhost:8080")
 
 
 def local_time(ns: int) -> str:

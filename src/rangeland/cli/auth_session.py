@@ -31,7 +31,7 @@ def log_in(username: str, expire_after: Any, only_cookie: bool, output_format: s
 
     While the cluster has no primary, it lives for 15 minutes at most, in the nodes' memory.
     """
-    from rangeland.cli.asking import ask_node
+    from rangeland.cli.asking import ask_node, node_url
     from rangeland.cluster.questions import LOG_USER_IN
     from rangeland.errors import RangelandError
     from rangeland.wire.members import SessionToMake
@@ -48,9 +48,10 @@ def log_in(username: str, expire_after: Any, only_cookie: bool, output_format: s
         return
     print_rows(["username", "session ID", "authentication cookie"], [[username, result.id, cookie]], output_format)
     if sys.stdout.isatty():
-        ca = f"--cacert {values['certs_dir']}/ca.crt " if values["node_url"].startswith("https") else ""
+        url = node_url(values)
+        ca = f"--cacert {values['certs_dir']}/ca.crt " if url.startswith("https") else ""
         header = f"X-Cockroach-API-Session: {result.token}"
-        click.echo(f"# curl {ca}-H '{header}' {values['node_url']}/api/v2/nodes/", err=True)
+        click.echo(f"# curl {ca}-H '{header}' {url}/api/v2/nodes/", err=True)
 
 
 @command.command("logout")

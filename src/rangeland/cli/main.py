@@ -46,8 +46,8 @@ class Commands(click.Group):
 def cli() -> None:
     """The Cluster API for PostgreSQL: one REST API that every node hosts and that answers for the cluster.
 
-    Every setting is a flag, an environment variable (RANGELAND_ and the flag's name in capitals) or a line of
-    a TOML file given with --config; a flag wins over the environment, that over the file.
+    Every setting is a flag, an environment variable (--http-addr is RANGELAND_HTTP_ADDR) or a line of a TOML
+    file given with --config (http_addr = …); a flag wins over the environment, that over the file.
     """
 
 

@@ -104,7 +104,9 @@ class RangeCollector:
         return _Writer(context, _lease_history(context), problems, sample, self._book, now)
 
     async def _problems(self, context: RangeContext, deadline: float) -> Problems:
-        """Those that this server knows; whether there is a primary at all is for the cluster to say."""
+        """Those that this server and the cluster know; what a standby lacks, the primary's node says."""
+        if not context.leaseholder_node_id:
+            return Problems(no_lease=True)
         target, limit = context.standby_target, context.retained_wal_limit_bytes
         if context.leaseholder_node_id != context.node_id or (target is None and limit is None):
             return Problems()

@@ -10,13 +10,9 @@ from rangeland.wire.parts import HotPart
 from rangeland.wire.ranges import RangeDescriptor, Span
 
 
-def merge_hot_ranges(
-    parts: Sequence[Part[HotPart]], *, topology: Topology, next_token: str
-) -> HotRangesAnswer:
+def merge_hot_ranges(parts: Sequence[Part[HotPart]], *, topology: Topology, next_token: str) -> HotRangesAnswer:
     """Ranges hottest first over all parts, with their replicas; failed nodes are in `response_error`."""
-    ranges = [
-        range_ for part in parts if part.value is not None for range_ in _with_replicas(part.value, topology)
-    ]
+    ranges = [range_ for part in parts if part.value is not None for range_ in _with_replicas(part.value, topology)]
     return HotRangesAnswer(
         ranges=sorted(ranges, key=lambda r: (-r.buffers_per_second, r.range_id, r.node_id)),
         ranges_by_node_id=_descriptors_by_node_id(parts),
@@ -52,9 +48,7 @@ def _descriptors_by_node_id(parts: Sequence[Part[HotPart]]) -> dict[int, list[Ra
         if part.value is not None:
             spans = part.value.spans
             of_node = descriptors.setdefault(part.node_id, [])
-            of_node.extend(
-                _descriptor(range_, spans.get(range_.range_id, Span())) for range_ in part.value.ranges
-            )
+            of_node.extend(_descriptor(range_, spans.get(range_.range_id, Span())) for range_ in part.value.ranges)
             of_node.sort(key=lambda descriptor: descriptor.range_id)
     return descriptors
 

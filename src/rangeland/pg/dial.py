@@ -17,7 +17,8 @@ from psycopg.conninfo import make_conninfo
 from rangeland.errors import ServerDownError, ServerError, ServerTimeoutError
 
 _VERBOSE = 2  # PQERRORS_VERBOSE in libpq-fe.h: "FATAL:  28P01: password authentication failed …"
-_CODE = re.compile(r"\w+:\s+([0-9A-Z]{5}): (.*)")
+# The severity is in the server's language; every code has a digit, which tells it from the word FATAL.
+_CODE = re.compile(r"\w+:\s+((?=[A-Z]*\d)[0-9A-Z]{5}): (.*)")
 # Not the fault of who connects: starting up, shutting down, no slots, no memory, connection trouble, bugs.
 _SERVERS_FAULT = re.compile(r"57P0[1-5]|53\w{3}|55000|08\w{3}|XX\w{3}|58\w{3}")
 

@@ -1,5 +1,4 @@
 -- Shared state, version 1. Written by the primary's node, read by every node from its own server.
--- `{{role}}` stands for the role of the nodes.
 
 CREATE SCHEMA rangeland;
 COMMENT ON SCHEMA rangeland IS 'State of the Rangeland nodes of this cluster: removed by "rangeland uninstall"';

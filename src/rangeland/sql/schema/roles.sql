@@ -1,5 +1,4 @@
 -- Roles, made or mended by every `rangeland init`.
--- `{{role}}` is the role of the nodes, `{{admin}}` the role whose members may use the whole API.
 DO $do$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {role_name}) THEN
