@@ -51,6 +51,7 @@ class Connection:
 
     def __init__(self, raw: psycopg.AsyncConnection[Any]) -> None:
         self._raw = raw
+        self._statement: asyncio.Task[list[tuple[Any, ...]]] | None = None
 
     @classmethod
     async def open(cls, params: dict[str, Any], *, options: str, deadline: float) -> Connection:
@@ -70,19 +71,18 @@ class Connection:
         return cls(raw)
 
     async def run(self, block: Block, params: dict[str, Any], *, deadline: float) -> list[tuple[Any, ...]]:
-        """Rows of the block, binary-loaded. At the deadline, or when cancelled, the socket is cut.
+        """Rows of the block, binary-loaded. At the deadline, or when cancelled, the connection is dropped.
 
         The server itself gives up after 3 s (statement_timeout), so nobody waits longer for one that hangs.
         psycopg's own cancellation is never awaited: on a server that hangs it takes 6 to 11 s.
         """
-        statement = asyncio.create_task(self._execute(block, params))
+        self._statement = statement = asyncio.create_task(self._execute(block, params))
         left_s = deadline - asyncio.get_running_loop().time()
         try:
             await asyncio.wait({statement}, timeout=max(0.0, min(left_s, STATEMENT_TIMEOUT_S)))
         finally:
             if not statement.done():
-                self.cut()
-                statement.add_done_callback(_retrieve)
+                self.drop()
         if not statement.done():
             raise ServerTimeoutError(f"the server did not answer {block.name} in time")
         try:
@@ -105,7 +105,16 @@ class Connection:
             return  # the other side was faster
 
     def drop(self) -> None:
-        """Close it at once, where nobody waits on it."""
+        """Close it: at once, or as soon as a statement that still waits on the socket has woken up."""
+        if self._statement is None or self._statement.done():
+            self._raw.pgconn.finish()
+            return
+        self.cut()
+        self._statement.add_done_callback(self._finish)
+
+    def _finish(self, statement: asyncio.Task[Any]) -> None:
+        if not statement.cancelled():
+            statement.exception()
         self._raw.pgconn.finish()
 
     @property
@@ -121,8 +130,3 @@ class Connection:
     def in_recovery(self) -> bool:
         """What the server last reported of itself, without asking: it tells a session of a promotion."""
         return self._raw.info.parameter_status("in_hot_standby") == "on"
-
-
-def _retrieve(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
-        task.exception()

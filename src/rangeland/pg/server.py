@@ -137,6 +137,8 @@ class Server:
                     self._writer = await self._opened(WRITE_OPTIONS, deadline)
                 connection = self._writer
                 if connection.in_recovery:
+                    connection.drop()  # it would go on saying so after a promotion
+                    self._writer = None
                     raise NotPrimaryError("this node's server is a standby")
                 try:
                     rows = await self._run(connection, block(resource, name, connection.version), params, deadline)
@@ -182,7 +184,7 @@ class Server:
         self._busy.add(connection)
         try:
             return await connection.run(chosen, params, deadline=deadline)
-        except ServerDownError:
+        except (ServerDownError, asyncio.CancelledError):
             connection.drop()
             raise
         finally:
@@ -291,7 +293,7 @@ class Server:
             if connection.version < OLDEST_VERSION:
                 raise ServerError(_too_old(connection.version))
             rows = await connection.run(block("server", "identify_server", connection.version), {}, deadline=deadline)
-        except ServerError:
+        except (ServerError, asyncio.CancelledError):
             connection.drop()
             raise
         self._identified(rows[0])

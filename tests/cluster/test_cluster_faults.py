@@ -1,0 +1,289 @@
+"""A server or a node that is killed or stopped: everybody else answers in time, with that node's part told as missing.
+
+Each test breaks something of one cluster, looks at once, mends it and waits until nobody remembers.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from fix_cluster import ANSWER_S, LOAD_TPS, Api, Reply, apis_of, log_in, new_client, running_cluster, wait_until
+
+from rangeland.cli.asking import ask_node
+from rangeland.cluster.questions import LOG_USER_IN
+from rangeland.config import program
+from rangeland.engine.cluster import Cluster
+from rangeland.engine.workplace import Workplace
+from rangeland.wire.members import SessionToMake
+
+pytestmark = pytest.mark.xdist_group("faults")
+
+GENERIC = "An internal server error has occurred. Please check your Rangeland logs for more details.\n"
+UNAVAILABLE, LIVE = 2, 3
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Of this module alone."""
+    with Workplace(kind="test") as place:
+        made = running_cluster(place, 3, load_tps=LOAD_TPS)
+        yield made
+        made.stop()
+
+
+@pytest.fixture(scope="module")
+def apis(cluster: Cluster) -> list[Api]:
+    return apis_of(cluster)
+
+
+@pytest.fixture(scope="module")
+def token(cluster: Cluster, apis: list[Api]) -> str:
+    return log_in(cluster, apis[0], cluster.username)
+
+
+@pytest.fixture(scope="module")
+def accounts_id(apis: list[Api], token: str) -> int:
+    """The range id of the load's table, once it is known to be the hottest of all."""
+
+    def leads() -> bool:
+        nonlocal found
+        found = next(iter(apis[0].get("ranges/hot/?limit=1", token).json["ranges"]), {})
+        return found.get("table_name") == "pgbench_accounts"
+
+    found: dict[str, Any] = {}
+    wait_until(leads, "pgbench_accounts leads", timeout_s=30, poll_s=0.5)
+    return int(found["range_id"])
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is broken, by number of node or server from 0, and how it is mended."""
+
+    name: str
+    number: int
+    is_node_silent: bool
+    make: Callable[[Cluster], None]
+    mend: Callable[[Cluster], None]
+
+
+def _both(cluster: Cluster, server: str, node: str) -> None:
+    getattr(cluster.servers[2], server)()
+    getattr(cluster.nodes[2], node)()
+
+
+FAULTS = (
+    Fault("killed standby", 1, False, lambda c: c.servers[1].kill(), lambda c: c.servers[1].start()),
+    Fault("stopped standby", 1, False, lambda c: c.servers[1].pause(), lambda c: c.servers[1].resume()),
+    Fault("killed node", 1, True, lambda c: c.nodes[1].kill(), lambda c: c.nodes[1].start()),
+    Fault("stopped node", 2, True, lambda c: c.nodes[2].pause(), lambda c: c.nodes[2].resume()),
+    Fault("killed both", 2, True, lambda c: _both(c, "kill", "kill"), lambda c: _both(c, "start", "start")),
+    Fault("stopped both", 2, True, lambda c: _both(c, "pause", "pause"), lambda c: _both(c, "resume", "resume")),
+    Fault("killed primary", 0, False, lambda c: c.servers[0].kill(), lambda c: c.servers[0].start()),
+    Fault("stopped primary", 0, False, lambda c: c.servers[0].pause(), lambda c: c.servers[0].resume()),
+)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
+def test_every_endpoint_of_the_others_answers_in_time_and_all_recovers(
+    cluster: Cluster, apis: list[Api], token: str, accounts_id: int, fault: Fault
+) -> None:
+    """Twice: just after it broke, when nobody knows yet, and when it is known."""
+    others = [api for number, api in enumerate(apis) if number != fault.number]
+    broken_id = cluster.nodes[fault.number].node_id
+    with _broken(cluster, apis, token, fault):
+        for moment in ("at first", "afterwards"):
+            answers = [_ask_everything(api, token, broken_id, accounts_id) for api in others]
+            for answer in answers:
+                _require_parts(answer, broken_id, fault, moment)
+
+
+@pytest.mark.parametrize("fault", FAULTS[:2] + FAULTS[6:], ids=lambda fault: fault.name.replace(" ", "-"))
+def test_a_node_without_its_server_answers_for_the_others(
+    cluster: Cluster, apis: list[Api], token: str, accounts_id: int, fault: Fault
+) -> None:
+    own = apis[fault.number]
+    with _broken(cluster, apis, token, fault):
+        for moment in ("at first", "afterwards"):
+            broken_id = cluster.nodes[fault.number].node_id
+            _require_parts(_ask_everything(own, token, broken_id, accounts_id), broken_id, fault, moment)
+        wait_until(lambda: own.get("health/?ready=true").text == GENERIC, "it is not ready")
+        assert own.get("health/").status == 200
+
+
+@pytest.mark.parametrize("fault", FAULTS[2:3], ids=lambda fault: fault.name.replace(" ", "-"))
+def test_a_node_that_is_started_again_keeps_its_id(
+    cluster: Cluster, apis: list[Api], token: str, fault: Fault
+) -> None:
+    before = [(each["node_id"], each["address"]) for each in apis[0].get("nodes/", token).json["nodes"]]
+    with _broken(cluster, apis, token, fault):
+        pass
+    after = [(each["node_id"], each["address"]) for each in apis[fault.number].get("nodes/", token).json["nodes"]]
+    assert after == before
+
+
+@pytest.mark.parametrize("fault", FAULTS[:6], ids=lambda fault: fault.name.replace(" ", "-"))
+def test_login_and_logout_go_on_while_a_standby_is_broken(
+    cluster: Cluster, apis: list[Api], token: str, fault: Fault
+) -> None:
+    """And the logout counts on the broken node, too, when it is back."""
+    with _broken(cluster, apis, token, fault):
+        made = log_in(cluster, apis[0], cluster.username)
+        ended = log_in(cluster, apis[0], cluster.username)
+        healthy = apis[3 - fault.number]
+        assert [api.get("nodes/", ended).status for api in (apis[0], healthy)] == [200, 200]
+        answer = healthy.log_out(ended)
+        assert answer.status == 200
+        assert answer.elapsed_s < ANSWER_S
+        assert [api.get("nodes/", ended).status for api in (apis[0], healthy)] == [401, 401]
+    assert [api.get("nodes/", made).status for api in apis] == [200, 200, 200]
+    assert [api.get("nodes/", ended).status for api in apis] == [401, 401, 401]
+
+
+@pytest.mark.parametrize("fault", FAULTS[6:], ids=lambda fault: fault.name.replace(" ", "-"))
+def test_without_a_primary_tokens_work_and_login_says_what_helps(
+    cluster: Cluster, apis: list[Api], token: str, fault: Fault
+) -> None:
+    with _broken(cluster, apis, token, fault):
+        for api in apis:
+            answer = api.log_in(cluster.username, cluster.password, client=new_client())
+            assert answer.elapsed_s < ANSWER_S
+            assert answer.status == 503
+            assert "rangeland auth-session login" in answer.text
+            assert int(answer.headers["retry-after"]) > 0
+        assert [api.get("sessions/", token).status for api in apis] == [200, 200, 200]
+    assert log_in(cluster, apis[1], cluster.username)
+
+
+def test_without_a_primary_the_cluster_key_makes_a_short_session_that_can_be_ended(
+    cluster: Cluster, apis: list[Api], token: str
+) -> None:
+    values = {"node_url": apis[1].url, "certs_dir": str(cluster.nodes[1].certs_dir), "insecure": False}
+    with _broken(cluster, apis, token, FAULTS[6]):
+        made = ask_node(values, LOG_USER_IN, SessionToMake(username=cluster.username, lifetime_s=4 * 3600.0))
+        assert 880 < made.expires_at_s - time.time() <= 900
+        assert [api.get("nodes/", made.token).status for api in apis] == [200, 200, 200]
+        assert apis[2].log_out(made.token).status == 200
+        assert [api.get("nodes/", made.token).status for api in apis] == [401, 401, 401]
+    assert [api.get("nodes/", made.token).status for api in apis] == [401, 401, 401]
+
+
+def test_the_command_on_a_node_s_host_makes_and_ends_sessions_without_a_primary(
+    cluster: Cluster, apis: list[Api], token: str
+) -> None:
+    with _broken(cluster, apis, token, FAULTS[6]):
+        cookie = _command(cluster, 2, "login", cluster.username, "--only-cookie", "--expire-after=4h")
+        made = cookie.partition("session=")[2].partition(";")[0]
+        assert [api.get("sessions/", made).status for api in apis] == [200, 200, 200]
+        _command(cluster, 2, "logout", cluster.username)
+        assert [api.get("sessions/", made).status for api in apis] == [401, 401, 401]
+
+
+def test_a_logout_without_a_primary_is_never_lost(cluster: Cluster, apis: list[Api], token: str) -> None:
+    """Not when the primary is back, nor when the node that took it is started again meanwhile."""
+    ended = log_in(cluster, apis[2], cluster.username)
+    assert [api.get("nodes/", ended).status for api in apis] == [200, 200, 200]
+    with _broken(cluster, apis, token, FAULTS[6]):
+        assert apis[1].log_out(ended).status == 200
+        assert [api.get("nodes/", ended).status for api in apis] == [401, 401, 401]
+        cluster.nodes[1].kill()
+        cluster.nodes[1].start()
+        wait_until(lambda: apis[1].get("health/?ready=true").status == 200, "node 2 is back")
+        assert [api.get("nodes/", ended).status for api in apis] == [401, 401, 401]
+    assert [api.get("nodes/", ended).status for api in apis] == [401, 401, 401]
+
+
+@contextmanager
+def _broken(cluster: Cluster, apis: list[Api], token: str, fault: Fault) -> Iterator[None]:
+    """Broken inside the block; whole again, and known to be so by every node, afterwards."""
+    fault.make(cluster)
+    try:
+        yield
+    finally:
+        fault.mend(cluster)
+        wait_until(lambda: _is_whole(apis, token), f"all is well after: {fault.name}", timeout_s=20, poll_s=0.1)
+
+
+def _is_whole(apis: list[Api], token: str) -> bool:
+    for api in apis:
+        nodes, sessions = api.get("nodes/", token), api.get("sessions/", token)
+        if nodes.status != 200 or sessions.status != 200 or sessions.json["errors"]:
+            return False
+        if [each["liveness_status"] for each in nodes.json["nodes"]] != [LIVE] * 3:
+            return False
+        if api.get("health/?ready=true").status != 200:
+            return False
+    return True
+
+
+def _ask_everything(api: Api, token: str, broken_id: int, range_id: int) -> dict[str, Reply]:
+    """Every endpoint that reads, all at the same time; fails where one takes longer than it may."""
+    paths = {
+        "health": "health/",
+        "ready": "health/?ready=true",
+        "nodes": "nodes/",
+        "sessions": "sessions/",
+        "page": "sessions/?limit=1000",
+        "hot": "ranges/hot/",
+        "hot page": "ranges/hot/?limit=1000",
+        "own ranges": "nodes/local/ranges/",
+        "its ranges": f"nodes/{broken_id}/ranges/",
+        "range": f"ranges/{range_id}/",
+    }
+    with ThreadPoolExecutor(len(paths)) as threads:
+        answers = dict(zip(paths, threads.map(lambda path: api.get(path, token), paths.values()), strict=True))
+    assert max((answer.elapsed_s, name) for name, answer in answers.items())[0] < ANSWER_S
+    return answers
+
+
+def _require_parts(answers: dict[str, Reply], broken_id: int, fault: Fault, moment: str) -> None:
+    """What each answer has to say of the node that is broken, and of the other two."""
+    whole = {1, 2, 3} - {broken_id}
+    status_by_id = {each["node_id"]: each["liveness_status"] for each in answers["nodes"].json["nodes"]}
+    assert status_by_id == {broken_id: UNAVAILABLE} | dict.fromkeys(whole, LIVE)
+    for name in ("sessions", "page"):
+        answer = answers[name].json
+        assert [error["node_id"] for error in answer["errors"]] == [broken_id]
+        _require_text(answer["errors"][0]["message"], broken_id, "session list", fault, moment)
+    for name in ("hot", "hot page"):
+        _require_hot(answers[name].json, broken_id, fault, moment)
+    detail = answers["range"].json["responses_by_node_id"]
+    assert sorted(detail) == ["1", "2", "3"]
+    assert detail[str(broken_id)]["range_info"]["desc"]["range_id"] == 0
+    assert all("error" not in detail[str(node_id)] for node_id in whole)
+    assert answers["its ranges"].status == 500
+    first, second, *_ = answers["its ranges"].text.splitlines(keepends=True)
+    assert (first, f"node {broken_id} " in second) == (GENERIC, True)
+    assert answers["health"].status == 200
+
+
+def _require_hot(answer: dict[str, Any], broken_id: int, fault: Fault, moment: str) -> None:
+    """A sample that was taken before may be shown for a while; a silent node is an error in any case."""
+    failed = [error["node_id"] for error in answer.get("response_error", [])]
+    assert failed == [broken_id] if fault.is_node_silent else failed in ([], [broken_id])
+    shown = {each["node_id"] for each in answer["ranges"]}
+    assert broken_id not in shown or not failed
+
+
+def _require_text(message: str, broken_id: int, what: str, fault: Fault, moment: str) -> None:
+    """The contract's texts: whether the node was reached or not."""
+    asked = f"error requesting {what} from node {broken_id} (NODE_STATUS_"
+    dialled = f"failed to dial into node {broken_id} (NODE_STATUS_"
+    assert message.startswith(dialled if fault.is_node_silent else asked), (moment, message)
+
+
+def _command(cluster: Cluster, number: int, *arguments: str) -> str:
+    """What `rangeland auth-session` prints on the host of a node."""
+    node = cluster.nodes[number]
+    flags = [f"--url={node.url}", f"--certs-dir={node.certs_dir}"]
+    done = subprocess.run(
+        [*program(), "auth-session", *arguments, *flags], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
