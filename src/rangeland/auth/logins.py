@@ -86,7 +86,11 @@ class Logins:
             password=params.password,
             database=self.login_database,
         )
-        return await check_password(login, params.username, deadline=deadline)
+        try:
+            return await check_password(login, params.username, deadline=deadline)
+        except ServerDownError:
+            self._server.suspect()  # so that whoever comes next is told at once that there is no primary
+            raise
 
     async def _make(self, username: str, lifetime_s: float, deadline: float) -> LoginResult:
         session_id, secret = _new_id(), secrets.token_bytes(SECRET_BYTES)

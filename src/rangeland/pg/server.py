@@ -177,10 +177,15 @@ class Server:
         """
         self._identified((await self.fetch("server", "identify_server", deadline=deadline))[0])
 
+    def suspect(self) -> None:
+        """Begin to find out whether the server still answers; returns at once."""
+        if self.down is None and (self._probing is None or self._probing.done()):
+            self._probing = asyncio.create_task(self._probe())
+
     async def _run(
         self, connection: Connection, chosen: Block, params: dict[str, Any], deadline: float
     ) -> list[tuple[Any, ...]]:
-        watch = asyncio.get_running_loop().call_later(SUSPECT_AFTER_S, self._suspect)
+        watch = asyncio.get_running_loop().call_later(SUSPECT_AFTER_S, self.suspect)
         self._busy.add(connection)
         try:
             return await connection.run(chosen, params, deadline=deadline)
@@ -204,10 +209,6 @@ class Server:
             if not isinstance(exc, ServerTimeoutError):
                 self._fell(exc)
         return exc
-
-    def _suspect(self) -> None:
-        if self.down is None and (self._probing is None or self._probing.done()):
-            self._probing = asyncio.create_task(self._probe())
 
     async def _probe(self) -> None:
         deadline = asyncio.get_running_loop().time() + PROBE_TIMEOUT_S
@@ -234,7 +235,7 @@ class Server:
         try:
             return await Connection.open(self.params, options=options, deadline=deadline)
         except ServerTimeoutError:
-            self._suspect()
+            self.suspect()
             raise
         except ServerDownError as exc:
             self._fell(exc)
