@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from statistics import median
 
 import psutil
 import psycopg
 import pytest
-from fix_cluster import ANSWER_S, Api, add_user, log_in, new_client, wait_until
-from fix_engine import wait_for_replay
 
+from fix_cluster import ANSWER_S, Api, Reply, add_user, log_in, new_client, wait_until
+from fix_engine import wait_for_replay
 from rangeland.auth.session_token import decode_token, encode_token
 from rangeland.engine.cluster import Cluster
 from rangeland.engine.server import PostgresServer
@@ -143,9 +144,9 @@ def test_a_pgpass_of_the_node_s_user_opens_nothing(cluster: Cluster, apis: list[
     passfile = cluster.workplace.write_file(home / ".pgpass", f"*:*:*:demo:{cluster.password}\n")
     try:
         server = cluster.servers[0]
-        psql = [server.binaries.tool("psql"), "-XAt", "-c", "SELECT session_user"]
-        to = ["-h", "localhost", "-p", str(server.port), "-U", "demo", "postgres"]
-        assert cluster.workplace.run([*psql, *to], directory=home, as_server=False) == "demo\n"
+        psql: list[str | Path] = [server.binaries.tool("psql"), "-XAtc", "SELECT session_user", "-h", "localhost"]
+        psql += ["-p", str(server.port), "-U", "demo", "postgres"]
+        assert cluster.workplace.run(psql, directory=home, as_server=False) == "demo\n"
         for password in ("", "wrong"):
             answer = apis[0].log_in("demo", password, client=new_client())
             assert (answer.status, answer.text) == (401, NO_ACCOUNT)
@@ -159,7 +160,7 @@ def test_guessing_passwords_harms_nobody_else(cluster: Cluster, apis: list[Api],
     add_user(cluster, "innocent", "LOGIN IN ROLE admin")
     crowd = [(f"guessed {number}", new_client()) for number in range(100)]
     attempts = [*crowd, *[("guessed alone", new_client())] * 20, *crowd, *crowd]
-    others = []
+    others: list[Reply] = []
     with _watching_logins(cluster) as seen, ThreadPoolExecutor(24) as threads:
         guesses = [
             threads.submit(apis[number % 3].log_in, name, "wrong", client=client)
@@ -227,7 +228,7 @@ def _watching_logins(cluster: Cluster) -> Iterator[list[int]]:
         while not is_over.wait(0.005):
             titles = [_title(process) for process in postmaster.children()]
             clients = {int(found[1]) for title in titles if (found := re.search(r" guessed .*\((\d+)\)", title))}
-            own = {each.laddr.port for each in node.net_connections("tcp4") if each.status == psutil.CONN_ESTABLISHED}
+            own = {each.laddr[1] for each in node.net_connections("tcp4") if each.status == psutil.CONN_ESTABLISHED}
             counts.append(len(clients & own))
 
     watcher = threading.Thread(target=watch)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any
 
 import psutil
 import psycopg
 import pytest
-from fix_cluster import Api, log_in, wait_until
 
+from fix_cluster import Api, log_in, wait_until
 from rangeland.engine.cluster import Cluster
 
 pytestmark = pytest.mark.xdist_group("cluster")
@@ -141,7 +142,8 @@ def test_no_password_is_in_a_process_title_or_a_log(cluster: Cluster) -> None:
     titles = []
     for process in psutil.process_iter(["cmdline"]):
         titles.append(" ".join(process.info["cmdline"] or ()))
-    logs = [each.log.read_text("utf-8", errors="replace") for each in (*cluster.nodes, *cluster.servers)]
+    files = [*(node.log for node in cluster.nodes), *(server.log for server in cluster.servers)]
+    logs = [file.read_text("utf-8", errors="replace") for file in files]
     secrets = {secret for secret in cluster.servers[0].password_by_user.values() if len(secret) > 8}
     urls = [re.findall(r"://rangeland:([^@]+)@", node.config.read_text("utf-8")) for node in cluster.nodes]
     secrets |= {secret for found in urls for secret in found}
@@ -176,11 +178,12 @@ def _configure(cluster: Cluster, log_statement: str, log_line_prefix: str) -> No
         server.configure(log_statement=log_statement, log_line_prefix=log_line_prefix)
     for server in cluster.servers:
         with psycopg.connect(server.conninfo(), autocommit=True) as connection:
-            wait_until(
-                lambda connection=connection: connection.execute("SHOW log_statement").fetchone() == (log_statement,),
-                "the server follows its settings",
-            )
+            wait_until(partial(_shows, connection, log_statement), "the server follows its settings")
             connection.execute("SELECT pg_sleep(0.2)")  # the nodes' idle backends take their signal, too
+
+
+def _shows(connection: psycopg.Connection, log_statement: str) -> bool:
+    return connection.execute("SHOW log_statement").fetchone() == (log_statement,)
 
 
 def _count_statements(cluster: Cluster, number: int, begin: int) -> int:
@@ -188,6 +191,4 @@ def _count_statements(cluster: Cluster, number: int, begin: int) -> int:
     with cluster.servers[number].log.open("rb") as log:
         log.seek(begin)
         lines = log.read().decode(errors="replace").splitlines()
-    return sum(
-        line.startswith("rangeland> LOG:  ") and "statement: " in line or "> LOG:  execute " in line for line in lines
-    )
+    return sum(re.match(r"rangeland> LOG:  (statement|execute [^:]*): ", line) is not None for line in lines)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from fix_cluster import Api, apis_of, running_cluster
 
+from fix_cluster import Api, apis_of, running_cluster
 from rangeland.engine.cluster import Cluster
 from rangeland.engine.workplace import Workplace
 

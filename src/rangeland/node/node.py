@@ -44,7 +44,7 @@ class Node:
         self._draining = False
         self._client = Client(None if settings.insecure else client_context(settings.certs_dir))
         self._tokens = PeerTokens(key)
-        self._server = Server(settings.server_url, on_change=self._server_changed)
+        self._server = Server(settings.server_url)
         self._cluster = Cluster(
             client=self._client,
             tokens=self._tokens,
@@ -94,6 +94,9 @@ class Node:
         self._on_signals()
         try:
             await self._require_possible()
+            self._server.on_change = self._server_changed
+            if self._server.down is None:
+                self._server_changed()
             self._server.start()
             await self._http.start()
             log.info(

@@ -41,7 +41,7 @@ async def dial(params: Mapping[str, Any], *, deadline: float) -> pq.abc.PGconn:
     except TimeoutError as exc:
         raise ServerTimeoutError("the server did not accept a connection in time") from exc
     if not connected:
-        error = refusal(conn.error_message.decode(errors="replace"))
+        error = _no_password() if conn.needs_password else refusal(conn.error_message.decode(errors="replace"))
         conn.finish()
         raise error
     return conn
@@ -86,6 +86,11 @@ def refusal(text: str) -> ServerError:
     if _SERVERS_FAULT.fullmatch(sqlstate):
         return ServerDownError(reason, sqlstate=sqlstate)
     return ServerError(reason, sqlstate=sqlstate)
+
+
+def _no_password() -> ServerError:
+    """libpq has no code for it, as it is the one to end the connection."""
+    return ServerError("the server asks for a password, and the URL has none", sqlstate="28P01")
 
 
 def _ask_for_codes(conn: pq.abc.PGconn) -> None:
