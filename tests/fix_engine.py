@@ -123,7 +123,8 @@ def start_servers(workplace: Workplace, count: int, major: int) -> list[Postgres
 def wait_for_replay(primary: PostgresServer, standby: PostgresServer, *, timeout_s: float = 10.0) -> None:
     """Return once the standby has replayed all that the primary has written by now."""
     with psycopg.connect(primary.conninfo(), autocommit=True) as connection:
-        written = _one(connection, "SELECT pg_current_wal_insert_lsn()")
+        # Flushed, as every commit is: what was only inserted may wait 10 s for a writer that hibernates.
+        written = _one(connection, "SELECT pg_current_wal_flush_lsn()")
     deadline = time.monotonic() + timeout_s
     with psycopg.connect(standby.conninfo(), autocommit=True) as connection:
         while not _one(connection, "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", written):

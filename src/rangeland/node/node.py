@@ -156,6 +156,7 @@ class Node:
         await self._http.stop(timeout_s=max(deadline - asyncio.get_running_loop().time(), 1.0))
 
     async def _close(self) -> None:
+        self._ignore_signals()
         await self._http.stop(timeout_s=1.0)
         await self._cluster.close()
         await self._collectors.close()
@@ -167,6 +168,12 @@ class Node:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._renew_certificates()))
+
+    def _ignore_signals(self) -> None:
+        """A second SIGTERM, while the loop is being closed, must not turn a clean end into a killed process."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            asyncio.get_running_loop().remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
 
     async def _renew_certificates(self) -> None:
         """SIGHUP: take the certificates that are on disk now; bad ones leave the old in use."""
