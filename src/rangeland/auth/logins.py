@@ -16,8 +16,8 @@ from rangeland.auth.throttle import BusyError, Throttle
 from rangeland.cluster import Cluster
 from rangeland.cluster import questions as q
 from rangeland.config import WEB_SESSION_LIFETIME_S
-from rangeland.errors import NoPrimaryError, NotPrimaryError, PeerError, ServerDownError
-from rangeland.pg import Role, Server
+from rangeland.errors import NoPrimaryError, PeerError, ServerDownError
+from rangeland.pg import Server
 from rangeland.pg.connection import parse_server_url
 from rangeland.state import tables
 from rangeland.wire.members import GrantParams, LoginParams, LoginResult, OfflineSession, SessionToMake
@@ -56,7 +56,7 @@ class Logins:
 
     async def answer_login(self, params: LoginParams, deadline: float) -> LoginResult:
         """Check the password against this node's server and make a session. Raises: NotPrimaryError, ServerError."""
-        self._require_primary()
+        self._server.require_primary()
         if not is_plausible(params.username, params.password):
             return LoginResult(refused=True)
         who = {"name": params.username, "address": params.client_address}
@@ -74,7 +74,7 @@ class Logins:
 
     async def answer_make_session(self, params: SessionToMake, deadline: float) -> LoginResult:
         """A session for an existing role, without its password. Raises: NotPrimaryError, ServerError."""
-        self._require_primary()
+        self._server.require_primary()
         if not await self._is_role(params.username, deadline):
             return LoginResult(refused=True)
         return await self._make(params.username, params.lifetime_s, deadline)
@@ -127,10 +127,6 @@ class Logins:
 
     async def _is_role(self, username: str, deadline: float) -> bool:
         return (await self._grants.answer(GrantParams(id=0, username=username), deadline)).known_user
-
-    def _require_primary(self) -> None:
-        if self._server.role is not Role.PRIMARY or self._server.down is not None:
-            raise NotPrimaryError("this node's server is not a primary that answers")
 
 
 def _log_refusal(verdict: Verdict, params: LoginParams) -> None:

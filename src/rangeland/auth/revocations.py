@@ -10,7 +10,7 @@ import structlog
 from rangeland.cluster import Cluster
 from rangeland.cluster import questions as q
 from rangeland.config import WRITE_TIMEOUT_S
-from rangeland.errors import NotPrimaryError, RangelandError
+from rangeland.errors import RangelandError
 from rangeland.pg import Role, Server
 from rangeland.state import tables
 from rangeland.wire.members import HelloAnswer, Revocation, WrittenAt
@@ -56,8 +56,7 @@ class Revocations:
 
     async def answer_write(self, params: Revocation, deadline: float) -> WrittenAt:
         """Write them down, on the primary's node. Raises: NotPrimaryError, ServerError."""
-        if self._server.role is not Role.PRIMARY or self._server.down is not None:
-            raise NotPrimaryError("this node's server is not a primary that answers")
+        self._server.require_primary()
         until = min(deadline, asyncio.get_running_loop().time() + WRITE_TIMEOUT_S)
         ids = list(params.expires_by_id)
         return WrittenAt(lsn=await tables.revoke_web_sessions(self._server, ids, deadline=until))

@@ -12,7 +12,7 @@ from rangeland.api.services import Services
 from rangeland.cluster import Answer
 from rangeland.cluster import questions as q
 from rangeland.config import WRITE_TIMEOUT_S
-from rangeland.errors import NotPrimaryError, ServerError
+from rangeland.errors import ServerError
 from rangeland.node.collectors import Collectors
 from rangeland.node.membership import Membership
 from rangeland.pg import Role, Server
@@ -64,7 +64,7 @@ def make_answers(
         return Nothing()
 
     async def keep_status(params: StatusToKeep, deadline: float) -> Nothing:
-        _require_primary(server)
+        server.require_primary()
         await tables.save_status(
             server,
             node_id=params.node_id,
@@ -75,7 +75,7 @@ def make_answers(
         return Nothing()
 
     async def number_databases(params: DatabasesToNumber, deadline: float) -> DatabaseNumbers:
-        _require_primary(server)
+        server.require_primary()
         await tables.add_database_numbers(server, params.oids, deadline=_write_deadline(deadline))
         numbers = await tables.list_database_numbers(server, deadline=deadline)
         return DatabaseNumbers(number_by_oid=numbers)
@@ -104,11 +104,6 @@ def make_answers(
         q.LOG_USER_IN.path: auth.logins.log_user_in,
         q.LOG_USER_OUT.path: auth.web_sessions.log_user_out,
     }
-
-
-def _require_primary(server: Server) -> None:
-    if server.role is not Role.PRIMARY or server.down is not None:
-        raise NotPrimaryError("this node's server is not a primary that answers")
 
 
 def _write_deadline(deadline: float) -> float:

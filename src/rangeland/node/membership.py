@@ -128,8 +128,7 @@ class Membership:
 
     async def answer_register(self, params: Registration, deadline: float) -> Members:
         """Give an address its id, on the primary's node, and tell everybody. Raises: NotPrimaryError, ServerError."""
-        if self._server.role is not Role.PRIMARY or self._server.down is not None:
-            raise NotPrimaryError("this node's server is not a primary that answers")
+        self._server.require_primary()
         members = await tables.list_members(self._server, deadline=deadline)
         if all(member.http_addr != params.http_addr for member in members):
             until = min(deadline, asyncio.get_running_loop().time() + WRITE_TIMEOUT_S)

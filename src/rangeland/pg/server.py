@@ -99,6 +99,11 @@ class Server:
                 task.cancel()
         self._drop_connections()
 
+    def require_primary(self) -> None:
+        """Raises: NotPrimaryError unless the server answers and takes writes, as last heard."""
+        if self.role is not Role.PRIMARY or self.down is not None:
+            raise NotPrimaryError("this node's server is not a primary that answers")
+
     async def fetch(self, resource: str, name: str, /, *, deadline: float, **params: Any) -> list[tuple[Any, ...]]:
         """Rows of the named statement on the state database; `deadline` is in loop time.
 
