@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 
 SECRET_BYTES = 16
 
@@ -25,7 +26,7 @@ def decode_token(token: str) -> tuple[int, bytes] | None:
     try:
         message = base64.b64decode(token, validate=True)
     except (binascii.Error, ValueError) as exc:
-        raise MalformedTokenError(f"illegal base64 data: {exc}") from exc
+        raise MalformedTokenError(f"illegal base64 data at input byte {_bad_byte(token)}") from exc
     if not message.startswith(b"\x08"):
         return None
     session_id, position = _read_varint(message, 1)
@@ -33,6 +34,15 @@ def decode_token(token: str) -> tuple[int, bytes] | None:
         return None
     secret = message[position + 2 :]
     return (session_id, secret) if len(secret) == SECRET_BYTES else None
+
+
+def _bad_byte(token: str) -> int:
+    """Where it stops being base64, as the reference counts: of an unfinished group of four, the group's start."""
+    body = re.match(r"[A-Za-z0-9+/]*", token)
+    length = body.end() if body else 0
+    padding = token[length:]
+    is_unfinished = not padding or (padding == "=" and length % 4 == 2)
+    return length - length % 4 if is_unfinished else length
 
 
 def _varint(number: int) -> bytes:
