@@ -1,8 +1,7 @@
 """Fixtures over `rangeland.engine.cluster`: three real nodes beside a primary and two standbys, asked over HTTPS.
 
-`cluster` is shared by all tests of one xdist group, so that a worker starts it once: mark a module with
-`pytest.mark.xdist_group("cluster")`, and leave the cluster as you found it. A test that breaks things takes one
-from `make_cluster`.
+`cluster` lives as long as its pytest process, of which xdist runs two, each with whole files: leave it as you
+found it. A module that breaks things overrides it with one of its own, made by `running_cluster`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +32,6 @@ FORM = "application/x-www-form-urlencoded"
 ANSWER_S = 5.0  # every endpoint answers within this, whatever is broken
 LOAD_TPS = 10  # enough to make pgbench_accounts the hottest
 CLIENT = "127.0.0.1"
-MakeCluster = Callable[[int], Cluster]
 _numbers = itertools.count(1)
 
 
@@ -192,16 +190,3 @@ def apis(cluster: Cluster) -> list[Api]:
 def token(cluster: Cluster, apis: list[Api]) -> str:
     """Of `demo`, a member of admin. Don't log it out."""
     return log_in(cluster, apis[0], cluster.username)
-
-
-@pytest.fixture
-def make_cluster() -> Iterator[Callable[..., Cluster]]:
-    """`make_cluster(nodes, insecure=False)`: a cluster for this test alone, gone when it ends."""
-    with ExitStack() as stack:
-
-        def make(nodes: int, *, insecure: bool = False) -> Cluster:
-            made = running_cluster(stack.enter_context(Workplace(kind="test")), nodes, insecure=insecure)
-            stack.callback(made.stop)
-            return made
-
-        yield make

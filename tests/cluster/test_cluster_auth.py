@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,8 +19,6 @@ from fix_engine import wait_for_replay
 from rangeland.auth.session_token import decode_token, encode_token
 from rangeland.engine.cluster import Cluster
 from rangeland.engine.server import PostgresServer
-
-pytestmark = pytest.mark.xdist_group("cluster")
 
 NO_ACCOUNT = "the provided credentials did not match any account on the server\n"
 BUSY = "too many logins, try again later\n"
@@ -161,7 +157,7 @@ def test_guessing_passwords_harms_nobody_else(cluster: Cluster, apis: list[Api],
     crowd = [(f"guessed {number}", new_client()) for number in range(100)]
     attempts = [*crowd, *[("guessed alone", new_client())] * 20, *crowd, *crowd]
     others: list[Reply] = []
-    with _watching_logins(cluster) as seen, ThreadPoolExecutor(24) as threads:
+    with ThreadPoolExecutor(24) as threads:
         guesses = [
             threads.submit(apis[number % 3].log_in, name, "wrong", client=client)
             for number, (name, client) in enumerate(attempts)
@@ -171,11 +167,29 @@ def test_guessing_passwords_harms_nobody_else(cluster: Cluster, apis: list[Api],
     refusals = [guess.result() for guess in guesses]
     assert {refusal.text for refusal in refusals} == {NO_ACCOUNT, BUSY}
     assert all(int(refusal.headers["retry-after"]) > 0 for refusal in refusals if refusal.status == 503)
-    assert 0 < max(seen) <= AT_ONCE
     log_in(cluster, apis[1], "innocent")
     assert {other.status for other in others} == {200}
     assert median(other.elapsed_s for other in others) < 0.5
     assert max(other.elapsed_s for other in others) < ANSWER_S
+
+
+def test_logins_take_two_of_the_server_s_connections_at_most(cluster: Cluster, apis: list[Api]) -> None:
+    """Seen while the server answers no new connection, so that they add up."""
+    postmaster = psutil.Process(cluster.servers[0].pid)
+    before = _own_ports(cluster)
+    with ThreadPoolExecutor(24) as threads:
+        postmaster.suspend()
+        try:
+            logins = [
+                threads.submit(apis[number % 3].log_in, f"one of many {number}", "wrong", client=new_client())
+                for number in range(24)
+            ]
+            wait_until(lambda: len(_own_ports(cluster) - before) >= AT_ONCE, "logins wait", timeout_s=2)
+            most = max(len(_own_ports(cluster) - before) for _ in range(50))
+        finally:
+            postmaster.resume()
+    assert AT_ONCE <= most <= AT_ONCE + 1  # the sampler of hot ranges may want to visit a database just then
+    assert {login.result().status for login in logins} <= {401, 503}
 
 
 def _statuses(apis: list[Api], token: str) -> list[int]:
@@ -217,32 +231,8 @@ def _wait_for_rule(server: PostgresServer, rule: str, *, is_first: bool) -> None
     wait_until(follows, f"pg_hba.conf is followed: {rule}")
 
 
-@contextmanager
-def _watching_logins(cluster: Cluster) -> Iterator[list[int]]:
-    """How many connections the primary's node had open for guessed names, from moment to moment."""
-    counts: list[int] = [0]
-    is_over = threading.Event()
-    node, postmaster = psutil.Process(cluster.nodes[0].pid), psutil.Process(cluster.servers[0].pid)
-
-    def watch() -> None:
-        while not is_over.wait(0.005):
-            titles = [_title(process) for process in postmaster.children()]
-            clients = {int(found[1]) for title in titles if (found := re.search(r" guessed .*\((\d+)\)", title))}
-            own = {each.laddr[1] for each in node.net_connections("tcp4") if each.status == psutil.CONN_ESTABLISHED}
-            counts.append(len(clients & own))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield counts
-    finally:
-        is_over.set()
-        watcher.join()
-
-
-def _title(process: psutil.Process) -> str:
-    """What `ps` shows; "" once it is gone."""
-    try:
-        return " ".join(process.cmdline())
-    except psutil.NoSuchProcess:
-        return ""
+def _own_ports(cluster: Cluster) -> set[object]:
+    """Our side of every connection that the primary's node has to its server."""
+    server_port = cluster.servers[0].port
+    found = psutil.Process(cluster.nodes[0].pid).net_connections("tcp")
+    return {each.laddr for each in found if each.raddr[1:2] == (server_port,)}

@@ -35,8 +35,6 @@ from rangeland.engine.cluster import Cluster
 from rangeland.engine.workplace import Workplace
 from rangeland.wire.members import SessionToMake
 
-pytestmark = pytest.mark.xdist_group("faults")
-
 GENERIC = "An internal server error has occurred. Please check your Rangeland logs for more details.\n"
 UNAVAILABLE, LIVE = 2, 3
 

@@ -15,8 +15,6 @@ import pytest
 from fix_cluster import Api, log_in, wait_until
 from rangeland.engine.cluster import Cluster
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 SECRET = "do-not-show-me"
 MAX_RSS = 120 << 20
 

@@ -14,8 +14,6 @@ import pytest
 from fix_cluster import Api, Reply
 from rangeland.engine.cluster import Cluster
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 READ_ONLY = ("health", "nodes", "nodes/local/ranges", "ranges/hot", "ranges/1", "sessions")
 GENERIC = "An internal server error has occurred. Please check your Rangeland logs for more details."
 

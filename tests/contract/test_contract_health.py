@@ -6,8 +6,6 @@ import pytest
 
 from fix_cluster import Api
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 TRUE = ("1", "t", "T", "TRUE", "true", "True")
 FALSE = ("0", "f", "F", "FALSE", "false", "False", "")
 

@@ -10,8 +10,6 @@ from contract.committed import departures
 from fix_cluster import Api, session_url, wait_until
 from rangeland.engine.cluster import Cluster
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 FROM_THE_START = "fDB8MHw="
 
 

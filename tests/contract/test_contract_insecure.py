@@ -10,8 +10,6 @@ from fix_cluster import Api, apis_of, running_cluster
 from rangeland.engine.cluster import Cluster
 from rangeland.engine.workplace import Workplace
 
-pytestmark = pytest.mark.xdist_group("insecure")
-
 PROTECTED = ("nodes/", "nodes/local/ranges/?limit=1", "ranges/hot/", "ranges/1/", "sessions/")
 
 

@@ -12,8 +12,6 @@ from contract.committed import departures
 from fix_cluster import FORM, Api, log_in, new_client
 from rangeland.engine.cluster import Cluster
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 NO_ACCOUNT = "the provided credentials did not match any account on the server\n"
 NOT_VALIDATED = "the provided authentication session could not be validated\n"
 

@@ -13,8 +13,6 @@ from fix_cluster import Api, session_url
 from rangeland import __version__
 from rangeland.engine.cluster import Cluster
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 READ_BY_DASHBOARDS = {
     "sql.conns",
     "sys.cpu.user.percent",

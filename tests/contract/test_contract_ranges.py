@@ -13,8 +13,6 @@ from fix_cluster import Api, session_url
 from fix_engine import wait_for_replay
 from rangeland.engine.cluster import Cluster
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 GENERIC = "An internal server error has occurred. Please check your Rangeland logs for more details.\n"
 SIZES = """
     SELECT pg_relation_size(t.oid) + pg_relation_size(i.indexrelid) + pg_relation_size(t.reltoastrelid)

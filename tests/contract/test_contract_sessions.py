@@ -14,8 +14,6 @@ from contract.committed import departures
 from fix_cluster import Api, add_user, session_url
 from rangeland.engine.cluster import Cluster
 
-pytestmark = pytest.mark.xdist_group("cluster")
-
 FROM_THE_START = "fDB8MHw="  # nothing asked yet
 PAGER = "pager"
 Walk = Callable[..., list[list[str]]]

@@ -24,8 +24,6 @@ from rangeland.engine.workplace import Workplace
 from rangeland.state.init import NODE_ROLE, init_cluster
 from rangeland.tls import create_ca, create_cluster_key, create_node
 
-pytestmark = pytest.mark.xdist_group("node")
-
 PASSWORD = "of-the-nodes-0123456789"
 
 
