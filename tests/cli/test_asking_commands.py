@@ -18,8 +18,6 @@ from rangeland.engine.cluster import Cluster, Plan
 from rangeland.engine.ports import free_port
 from rangeland.engine.workplace import Workplace
 
-pytestmark = pytest.mark.xdist_group("asking_commands")  # one cluster serves them all
-
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}"
 Ask = Callable[..., Completed]
 

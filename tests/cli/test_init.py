@@ -16,8 +16,6 @@ from fix_engine import start_servers
 from rangeland.engine.server import PostgresServer
 from rangeland.engine.workplace import Workplace
 
-pytestmark = pytest.mark.xdist_group("init")  # they share one server a version, one after the other
-
 ALL = b"""
 SELECT rolname::text FROM pg_roles WHERE rolname !~ '^pg_'
  UNION ALL SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname = 'rangeland'

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ from rangeland.cluster.questions import LOG_USER_IN
 from rangeland.config import program
 from rangeland.engine.cluster import Cluster
 from rangeland.engine.workplace import Workplace
+from rangeland.tls import create_ca, create_node
 from rangeland.wire.members import SessionToMake
 
 GENERIC = "An internal server error has occurred. Please check your Rangeland logs for more details.\n"
@@ -207,6 +209,35 @@ def test_a_logout_without_a_primary_is_never_lost(cluster: Cluster, apis: list[A
         wait_until(lambda: apis[1].get("health/?ready=true").status == 200, "node 2 is back")
         assert _statuses(apis, ended) == [401, 401, 401]
     assert _statuses(apis, ended) == [401, 401, 401]
+
+
+def test_a_node_with_another_authority_s_certificate_is_an_error_part(
+    cluster: Cluster, apis: list[Api], token: str, tmp_path: Path
+) -> None:
+    node = cluster.nodes[2]
+    assert node.certs_dir is not None
+    create_ca(tmp_path, tmp_path / "ca.key")
+    create_node(tmp_path, tmp_path / "ca.key", ["localhost"])
+    kept = {name: (node.certs_dir / name).read_bytes() for name in ("ca.crt", "node.crt", "node.key")}
+    node.stop()
+    try:
+        for name in kept:
+            (node.certs_dir / name).write_bytes((tmp_path / name).read_bytes())
+        node.start()
+        node.wait_until_ready()
+        wait_until(lambda: _complaints(apis[0], token, node.node_id, "certificate"), "it is told why", timeout_s=20)
+    finally:
+        node.stop()
+        for name, content in kept.items():
+            (node.certs_dir / name).write_bytes(content)
+        node.start()
+    wait_until(lambda: _is_whole(apis, token), "all is well again", timeout_s=20, poll_s=0.1)
+
+
+def _complaints(api: Api, token: str, node_id: int, cause: str) -> bool:
+    errors = api.get("sessions/", token).json["errors"]
+    assert {error["node_id"] for error in errors} <= {node_id}
+    return any(cause in error["message"] for error in errors)
 
 
 def _log_in(api: Api, cluster: Cluster) -> Reply:
