@@ -134,6 +134,27 @@ def test_a_write_does_not_wait_for_a_synchronous_standby_that_is_dead(
     asyncio.run(scenario())
 
 
+def test_when_all_slots_are_taken_the_kept_connection_still_serves(
+    make_servers: MakeServers, server_version: int
+) -> None:
+    (pg,) = initialised(make_servers, server_version)
+
+    async def scenario() -> None:
+        server = await opened(pg)
+        await list_members(server, deadline=soon())
+        with psycopg.connect(pg.conninfo(), autocommit=True) as connection:
+            connection.execute("ALTER ROLE rangeland CONNECTION LIMIT 1")
+        answers = await asyncio.gather(
+            *(list_members(server, deadline=soon()) for _ in range(2)), return_exceptions=True
+        )
+        assert [] in answers
+        assert server.down is None
+        assert await list_members(server, deadline=soon()) == []
+        await server.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_standby_takes_no_write_until_it_is_promoted(make_servers: MakeServers, server_version: int) -> None:
     _, standby = initialised(make_servers, server_version, 2)
 

@@ -20,6 +20,7 @@ NEWEST_TESTED_VERSION = 189999
 READERS = 2  # with one writer: three connections to the state database, as promised to the DBA
 RETRY_S = 1.0  # a server that is back is found within a second; a pool's back-off once cost 15 s
 IDENTIFY_TIMEOUT_S = 2.0
+TOO_MANY_CONNECTIONS = "53300"
 SUSPECT_AFTER_S = 0.7  # a statement that takes longer is slow, or the server hangs: a second connection tells
 PROBE_TIMEOUT_S = 1.5  # with the above less than STATEMENT_TIMEOUT_S: who waits learns why
 
@@ -247,6 +248,8 @@ class Server:
             raise
 
     def _fell(self, exc: ServerError) -> None:
+        if exc.sqlstate == TOO_MANY_CONNECTIONS and (self._idle or self._busy):
+            return  # those that we have still serve
         if self.down is None:
             self.down = Down(time.time_ns(), str(exc))
             self.on_change()
