@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from contract.committed import departures
-from fix_cluster import Api, session_url
+from fix_cluster import Api, session_url, wait_until
 from rangeland import __version__
 from rangeland.engine.cluster import Cluster
 
@@ -65,6 +65,11 @@ def test_the_server_version_has_both_spellings(cluster: Cluster, apis: list[Api]
 
 
 def test_metrics_are_those_that_dashboards_read(cluster: Cluster, apis: list[Api], token: str) -> None:
+    def is_counted() -> bool:
+        stores = [node["store_metrics"] for node in apis[1].get("nodes/", token).json["nodes"]]
+        return all("ranges" in metrics for store in stores for metrics in store.values())
+
+    wait_until(is_counted, "every node's first reading has counted its ranges")
     for node, process in zip(apis[1].get("nodes/", token).json["nodes"], _by_id(cluster), strict=True):
         assert node["metrics"].keys() >= READ_BY_DASHBOARDS
         [store] = node["store_metrics"].items()

@@ -1,6 +1,7 @@
 """Every node is listed, also one that is silent, with what its liveness means."""
 
 import pytest
+from msgspec import UNSET
 
 from rangeland.merge.nodes import merge_nodes
 from rangeland.merge.part import Part, PartError
@@ -50,6 +51,7 @@ def _merge(
     *parts: Part[StatusPart],
     last: dict[int, NodeStatus] | None = None,
     silent: dict[int, int] | None = None,
+    ahead: dict[int, float] | None = None,
     limit: int = 0,
     offset: int = 0,
 ) -> tuple[list[NodeStatus], int]:
@@ -57,6 +59,7 @@ def _merge(
         parts,
         last_status=last or {},
         silent_since_ns=silent or {},
+        clock_offset_s=ahead or {},
         now_ns=NOW,
         limit=limit,
         offset=offset,
@@ -129,3 +132,8 @@ def test_merging_leaves_what_it_was_given_as_it_was() -> None:
     last = _status(1)
     _merge(_silent(1), last={1: last}, silent={1: 1})
     assert last.liveness_status is Liveness.UNKNOWN
+
+
+def test_a_clock_that_is_off_shows_to_a_tenth_of_a_second() -> None:
+    nodes, _ = _merge(_answered(1), _answered(2), _answered(3), ahead={2: 600.04, 3: -0.04})
+    assert [node.clock_offset_seconds for node in nodes] == [UNSET, 600.0, 0.0]

@@ -111,6 +111,14 @@ class Cluster:
     def silent_since_ns(self) -> dict[int, int]:
         return {peer.node_id: peer.silent_since_ns for peer in self.peers.values() if peer.silent_since_ns}
 
+    def clock_offset_s(self) -> dict[int, float]:
+        """How far the clock of each other node that answered last time is ahead of ours, by node id."""
+        return {
+            peer.node_id: peer.clock_offset_s
+            for peer in self.peers.values()
+            if peer.heard_at_ns and not peer.silent_since_ns and peer.node_id != self.node_id
+        }
+
     # asking
 
     async def ask(self, node_id: int, question: Question[P, A], params: P, *, deadline: float) -> Part[A]:
@@ -189,18 +197,18 @@ class Cluster:
         deadline = min(deadline, asyncio.get_running_loop().time() + PEER_TIMEOUT_S)
         try:
             reply = await self._post(member.http_addr, question, params, deadline, offset_s=peer.clock_offset_s)
+            peer.clock_offset_s = _clock_offset_s(reply)
             if reply.status == 401 and TIME_HEADER in reply.headers:
-                peer.clock_offset_s = int(reply.headers[TIME_HEADER]) / 1e9 - time.time()
                 reply = await self._post(member.http_addr, question, params, deadline, offset_s=peer.clock_offset_s)
             if reply.headers.get(NODE_HEADER) not in (str(member.node_id), "0"):
                 raise PeerError(f"{member.http_addr} is not node {member.node_id}")
         except PeerError as exc:
             self._missed(member, peer, exc)
             raise
-        role, _, timeline = reply.headers.get(ROLE_HEADER, "unknown").partition(";")
+        role, timeline = _role(reply)
         if peer.silent_since_ns:
             log.info("node answers again", node_id=member.node_id)
-        peer.heard(now_ns=time.time_ns(), role=role, timeline=int(timeline or 0))
+        peer.heard(now_ns=time.time_ns(), role=role, timeline=timeline)
         return _answer(question, reply)
 
     async def _post(
@@ -254,8 +262,7 @@ async def ask_signed(
     """Ask the node at `base` (scheme://HOST:PORT), as a command does. Raises: PeerError, NotPrimaryError."""
     reply = await _post_signed(client, tokens, base, question, params, deadline, 0.0)
     if reply.status == 401 and TIME_HEADER in reply.headers:
-        offset_s = int(reply.headers[TIME_HEADER]) / 1e9 - time.time()
-        reply = await _post_signed(client, tokens, base, question, params, deadline, offset_s)
+        reply = await _post_signed(client, tokens, base, question, params, deadline, _clock_offset_s(reply))
     return _answer(question, reply)
 
 
@@ -294,6 +301,20 @@ def _answer(question: Question[P, A], reply: Reply) -> A:
             raise ServerDownError(text)
         case _:
             raise PeerError(text or f"it answered with status {reply.status}", reached=True)
+
+
+def _clock_offset_s(reply: Reply) -> float:
+    """The sender's clock less ours, as far as an answer's way through the network lets us know."""
+    told = reply.headers.get(TIME_HEADER, "")
+    return int(told) / 1e9 - time.time() if told.isdecimal() else 0.0
+
+
+def _role(reply: Reply) -> tuple[str, int]:
+    """Role and timeline of the sender's server; "unknown" and 0 for what is neither."""
+    role, _, timeline = reply.headers.get(ROLE_HEADER, "").partition(";")
+    if role not in ("primary", "standby") or not timeline.isdecimal():
+        return "unknown", 0
+    return role, int(timeline)
 
 
 def _since(peer: Peer) -> str:

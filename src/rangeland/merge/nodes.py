@@ -6,7 +6,7 @@ Source: Cluster API v2.0, /nodes/.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from rangeland.merge.paging import page_offset
 from rangeland.merge.part import Part
@@ -21,6 +21,7 @@ def merge_nodes(
     *,
     last_status: Mapping[int, NodeStatus],
     silent_since_ns: Mapping[int, int],
+    clock_offset_s: Mapping[int, float],
     now_ns: int,
     limit: int = 0,
     offset: int = 0,
@@ -28,9 +29,10 @@ def merge_nodes(
     """Nodes by ascending id. A silent node shows its `last_status`, or is left out where there is none.
 
     `silent_since_ns` (ns since 1970) is by node id; a silent node that isn't in it was only just noticed.
+    `clock_offset_s` tells how far the other nodes' clocks are ahead of ours.
     """
     statuses = [
-        _answered(part.value, now_ns)
+        _answered(part.value, clock_offset_s.get(part.node_id), now_ns)
         if part.value is not None
         else _silent(last_status.get(part.node_id), silent_since_ns.get(part.node_id, 0), now_ns)
         for part in sorted(parts, key=lambda part: part.node_id)
@@ -51,12 +53,13 @@ def liveness_when_down(since_ns: int, now_ns: int) -> Liveness:
     return Liveness.DEAD if since_ns and now_ns - since_ns >= DEAD_AFTER_NS else Liveness.UNAVAILABLE
 
 
-def _answered(part: StatusPart, now_ns: int) -> NodeStatus:
+def _answered(part: StatusPart, clock_offset_s: float | None, now_ns: int) -> NodeStatus:
     return structs.replace(
         part.status,
         liveness_status=liveness_of(part, now_ns),
         role=part.role if part.role != "unknown" else "",
         timeline=part.timeline,
+        clock_offset_seconds=UNSET if clock_offset_s is None else round(clock_offset_s, 1) + 0.0,
     )
 
 

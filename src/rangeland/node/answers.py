@@ -27,7 +27,7 @@ from rangeland.wire.members import (
     Revocation,
     StatusToKeep,
 )
-from rangeland.wire.parts import Nothing
+from rangeland.wire.parts import Nothing, StatusPart
 
 
 def make_answers(
@@ -54,6 +54,10 @@ def make_answers(
             members=list(cluster.members.values()),
             revoked=auth.revocations.expires_by_id,
         )
+
+    async def status(params: Nothing, deadline: float) -> StatusPart:
+        membership.status_was_asked()
+        return await collectors.status(params, deadline)
 
     async def revoke(params: Revocation, _deadline: float) -> Nothing:
         auth.revocations.take(params)
@@ -86,7 +90,7 @@ def make_answers(
     return {
         q.HELLO.path: hello,
         q.SESSIONS.path: collectors.sessions,
-        q.STATUS.path: collectors.status,
+        q.STATUS.path: status,
         q.RANGES.path: collectors.ranges,
         q.RANGE.path: collectors.range,
         q.HOT_RANGES.path: collectors.hot_ranges,

@@ -53,6 +53,7 @@ class Membership:
         self._status = status
         self._kept_at = 0.0
         self._changed = asyncio.Event()
+        self.registered = asyncio.Event()
         self.trouble: str | None = "this node is not registered yet"
 
     def changed(self) -> None:
@@ -84,6 +85,11 @@ class Membership:
                 await self._auth.revocations.forget_written(deadline=_soon())
             before = time.monotonic()
 
+    def status_was_asked(self) -> None:
+        """While somebody asks, what the table keeps of this node is at most ten minutes old."""
+        if self._kept_at and asyncio.get_running_loop().time() - self._kept_at > STATUS_AGE_S:
+            self.changed()
+
     # registering
 
     async def _register(self) -> None:
@@ -97,6 +103,7 @@ class Membership:
             if self._cluster.node_id == 0:
                 await asyncio.sleep(RETRY_S)
         self.trouble = None
+        self.registered.set()
         log.info("registered", node_id=self._cluster.node_id, nodes=len(self._cluster.members))
 
     async def _register_here(self) -> None:

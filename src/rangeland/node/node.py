@@ -130,7 +130,7 @@ class Node:
         tasks = [
             asyncio.create_task(self._membership.run()),
             asyncio.create_task(self._membership.run_clock()),
-            asyncio.create_task(self._collectors.run()),
+            asyncio.create_task(self._sample()),
         ]
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
@@ -144,6 +144,11 @@ class Node:
         await asyncio.wait(tasks)
         if failures:
             raise RangelandError(f"a part of this node failed: {failures[0]}")
+
+    async def _sample(self) -> None:
+        """The sampler's first reading wants the numbers of databases, which only a member can ask for."""
+        await self._membership.registered.wait()
+        await self._collectors.run()
 
     async def _drain(self) -> None:
         """`ready` says 500 from now on; open requests finish, 15 s at most."""

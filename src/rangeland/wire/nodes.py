@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 
 class Liveness(IntEnum):
@@ -76,6 +76,8 @@ class NodeStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     # additions of ours
     role: str = ""  # "primary" or "standby"; absent when the server doesn't tell
     timeline: int = 0  # of the server's WAL; of two primaries the higher one counts; absent when unknown
+    clock_offset_seconds: float | UnsetType = UNSET  # its clock less the answering node's, to a tenth; absent for
+    # the answering node itself and for a node that is silent
 
 
 class NodesAnswer(Struct, frozen=True, omit_defaults=True):
