@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import shutil
 import socket
 import subprocess
@@ -116,10 +117,25 @@ def test_a_connection_is_kept_for_the_next_request(apis: list[Api]) -> None:
 
 
 def test_tolerates_a_content_type_on_a_request_without_a_body(apis: list[Api], token: str) -> None:
-    headers = {"Content-Type": "application/json", "Accept": "*/*", "Accept-Encoding": "gzip", "Upgrade": "h2c"}
-    answer = apis[0].get("nodes/", token, headers=headers)
-    is_packed = answer.headers.get("content-encoding") == "gzip"
-    assert b'"nodes"' in (gzip.decompress(answer.body) if is_packed else answer.body)
+    headers = {"Content-Type": "application/json", "Accept": "*/*", "Upgrade": "h2c"}
+    assert b'"nodes"' in apis[0].get("nodes/", token, headers=headers).body
+
+
+@pytest.mark.parametrize("path", ["nodes/", "nodes/local/ranges/?system=true"])
+def test_packs_an_answer_for_who_takes_gzip(apis: list[Api], token: str, path: str) -> None:
+    """Large ones, in a thread, as small ones."""
+    answer = apis[0].get(path, token, headers={"Accept-Encoding": "br, gzip;q=0.5"})
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.headers["vary"] == "Accept-Encoding"
+    assert answer.headers["content-type"] == "application/json"
+    assert json.loads(gzip.decompress(answer.body)).keys() <= {"nodes", "ranges", "next"}
+
+
+def test_packs_nothing_for_who_does_not_take_gzip_nor_a_small_answer(apis: list[Api], token: str) -> None:
+    whole = apis[0].get("nodes/", token, headers={"Accept-Encoding": "gzip;q=0, br"})
+    small = apis[0].get("health/", headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in whole.headers
+    assert (small.text, small.headers.get("content-encoding")) == ("{}", None)
 
 
 def require_error(answer: Reply, status: int, text: str) -> None:

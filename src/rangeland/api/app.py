@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rangeland.api.asking import Asking, begin
 from rangeland.api.authenticate import require_access
-from rangeland.api.replies import NOT_FOUND, HttpError, error_reply, internal_error
+from rangeland.api.replies import NOT_FOUND, Body, HttpError, body_reply, error_reply, internal_error
 from rangeland.api.routes import ENDPOINTS, Access, Endpoint
 from rangeland.api.services import Services
 from rangeland.errors import NoPrimaryError, RangelandError
@@ -63,7 +63,10 @@ async def respond(asking: Asking, endpoint: Endpoint) -> Response:
         async with asyncio.timeout_at(asking.deadline + 0.2):  # the parts keep the deadline themselves
             await require_access(asking, endpoint.access)
             _require_member(asking, endpoint)
-            return await endpoint.answer(asking)
+            answer = await endpoint.answer(asking)
+            if isinstance(answer, Body):
+                return await body_reply(answer, asking.request.headers.get("accept-encoding", ""))
+            return answer
     except HttpError as exc:
         return error_reply(exc)
     except NoPrimaryError as exc:

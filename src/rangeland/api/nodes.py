@@ -5,28 +5,26 @@ from __future__ import annotations
 import contextlib
 import time
 
-from starlette.responses import Response
-
 from rangeland.api.asking import Asking
-from rangeland.api.replies import bytes_reply
+from rangeland.api.replies import Body, encoded
 from rangeland.api.services import Services
 from rangeland.cluster import questions as q
 from rangeland.merge.nodes import merge_nodes
 from rangeland.merge.paging import parse_limit, parse_offset
-from rangeland.wire.json import DecodeError, decode, encode
+from rangeland.wire.json import DecodeError, decode
 from rangeland.wire.nodes import NodesAnswer, NodeStatus
 from rangeland.wire.parts import Nothing
 
 
-async def list_nodes(asking: Asking) -> Response:
+async def list_nodes(asking: Asking) -> Body:
     """By node id; `limit` and `offset` cut a page."""
     limit, offset = parse_limit(asking.parameter("limit")), parse_offset(asking.parameter("offset"))
     services = asking.services
 
-    async def ask() -> bytes:
-        return encode(await collect_nodes(services, deadline=asking.deadline, limit=limit, offset=offset))
+    async def ask() -> Body:
+        return encoded(await collect_nodes(services, deadline=asking.deadline, limit=limit, offset=offset))
 
-    return bytes_reply(await services.flights.join(("nodes", limit, offset), ask))
+    return await services.flights.join(("nodes", limit, offset), ask)
 
 
 async def collect_nodes(services: Services, *, deadline: float, limit: int = 0, offset: int = 0) -> NodesAnswer:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import re
 
-from starlette.responses import Response
-
 from rangeland.api.asking import Asking
-from rangeland.api.replies import HttpError, bytes_reply, internal_error
+from rangeland.api.replies import Body, HttpError, encoded, internal_error
 from rangeland.cluster import questions as q
 from rangeland.merge.paging import parse_limit, parse_offset
 from rangeland.merge.part import text
 from rangeland.merge.ranges import merge_node_ranges, merge_range
-from rangeland.wire.json import encode
 from rangeland.wire.parts import RangeParams, RangesParams
 
 _MAX_INT64 = 2**63 - 1
 
 
-async def list_node_ranges(asking: Asking) -> Response:
+async def list_node_ranges(asking: Asking) -> Body:
     """The ranges of node `local` or of an id, by range id; `ranges` names some, `limit` and `offset` cut a page."""
     cluster = asking.services.cluster
     node_id = parse_node_id(asking.path_part("node_id"), local=cluster.node_id)
@@ -31,21 +28,21 @@ async def list_node_ranges(asking: Asking) -> Response:
     part = await cluster.ask(node_id, q.RANGES, params, deadline=asking.deadline)
     if part.value is None:
         raise internal_error(text(part, "ranges"))
-    return bytes_reply(encode(merge_node_ranges(part.value)))
+    return encoded(merge_node_ranges(part.value))
 
 
-async def show_range(asking: Asking) -> Response:
+async def show_range(asking: Asking) -> Body:
     """What every node knows of the range; nodes without a replica are absent."""
     range_id = _int64(asking.path_part("range_id"))
     if range_id is None:
         raise HttpError(400, "invalid range ID")
     services = asking.services
 
-    async def ask() -> bytes:
+    async def ask() -> Body:
         parts = await services.cluster.ask_all(q.RANGE, RangeParams(range_id=range_id), deadline=asking.deadline)
-        return encode(merge_range(range_id, parts))
+        return encoded(merge_range(range_id, parts))
 
-    return bytes_reply(await services.flights.join(("range", range_id), ask))
+    return await services.flights.join(("range", range_id), ask)
 
 
 def parse_node_id(path_part: str, *, local: int) -> int:

@@ -10,8 +10,9 @@ from starlette.responses import Response
 
 from rangeland.api import health, hot_ranges, login, nodes, peer, ranges, sessions
 from rangeland.api.asking import Asking
+from rangeland.api.replies import Body
 
-Handler = Callable[[Asking], Awaitable[Response]]
+Handler = Callable[[Asking], Awaitable[Response | Body]]  # a body is compressed for who takes that
 
 
 class Access(Enum):
