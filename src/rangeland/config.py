@@ -12,6 +12,7 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,11 @@ STATEMENT_TIMEOUT_S = 3.0  # the longest that a statement of ours may run on a u
 LOCK_TIMEOUT_MS = 100  # we wait behind nobody's DDL
 WRITE_TIMEOUT_S = 2.0  # a write's wait for a dead synchronous standby can't be ended by statement_timeout
 DRAIN_TIMEOUT_S = 15.0  # open requests get this long after SIGTERM
-WEB_SESSION_LIFETIME_S = 7 * 24 * 3600  # 168 h, as the reference
-CLI_SESSION_LIFETIME_S = 3600  # auth-session's default, as the reference
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One item of the table. `kind` is "text", "flag", "number" or "list" (comma separated)."""
+    """One item of the table. `kind` is "text", "flag", "number", "list" (comma separated) or "duration" (168h)."""
 
     name: str
     help: str
@@ -130,6 +129,14 @@ SETTINGS: tuple[Setting, ...] = (
         kind="list",
         metavar="HOST:PORT,…",
     ),
+    Setting(
+        "web_session_timeout",
+        "How long a login is good for; the setting of the primary's node counts.",
+        ("start",),
+        default="168h",  # the reference's server.web_session.timeout
+        kind="duration",
+        metavar="DURATION",
+    ),
     Setting("log_format", "How log lines look: text or json.", ("start",), "text", metavar="FORMAT"),
     Setting(
         "url",
@@ -204,7 +211,7 @@ def resolve_settings(
                 setting, file[setting.name], f"{setting.name} in the configuration file"
             )
         else:
-            values[setting.name] = setting.default
+            values[setting.name] = _default(setting)
     return values
 
 
@@ -229,6 +236,10 @@ _TRUTH = {
 }
 
 
+def _default(setting: Setting) -> Any:
+    return _converted(setting, setting.default, "the default") if setting.kind == "duration" else setting.default
+
+
 def _converted(setting: Setting, value: Any, where: str) -> Any:
     match setting.kind:
         case "flag" if isinstance(value, bool):
@@ -243,10 +254,42 @@ def _converted(setting: Setting, value: Any, where: str) -> Any:
             return tuple(part.strip() for part in value.split(",") if part.strip())
         case "list" if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
             return tuple(value)
+        case "duration" if isinstance(value, str) and (duration := parse_duration(value)):
+            return duration.total_seconds()
         case "text" if isinstance(value, str):
             return value
-    expected = {"flag": "true or false", "number": "a whole number", "list": "HOST:PORT,…", "text": "a text"}
+    expected = {
+        "flag": "true or false",
+        "number": "a whole number",
+        "list": "HOST:PORT,…",
+        "duration": "a duration above zero such as 24h, 90m or 1h30m",
+        "text": "a text",
+    }
     raise SettingError(f"{where} must be {expected[setting.kind]}, not {value!r}")
+
+
+_UNITS_S = {
+    "d": 86400.0,  # not the reference's, but what people type
+    "h": 3600.0,
+    "m": 60.0,
+    "s": 1.0,
+    "ms": 1e-3,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "ns": 1e-9,
+}
+_PART = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)(d|h|ms|m|s|us|µs|ns)")
+
+
+def parse_duration(text: str) -> timedelta | None:
+    """The sum of numbers with units, largest or smallest first; None if it is not one."""
+    parts = _PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    try:
+        return timedelta(seconds=sum(float(number) * _UNITS_S[unit] for number, unit in parts))
+    except OverflowError:
+        return None
 
 
 def forget_libpq_environment() -> None:

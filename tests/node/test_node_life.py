@@ -375,3 +375,12 @@ def _liveness(api: Api, token: str) -> list[int]:
 
 def _certificate(node: NodeProcess) -> str:
     return ssl.get_server_certificate(("localhost", node.http_port), timeout=5)
+
+
+def test_a_login_ends_when_its_time_is_over(make_node: MakeNode, server: PostgresServer) -> None:
+    node = make_node(web_session_timeout="2s")
+    node.wait_until_ready()
+    api = _api(node)
+    token = _token(node, server)
+    assert api.get("sessions/", token).status == 200
+    wait_until(lambda: api.get("sessions/", token).status == 401, "the login has ended", timeout_s=4)

@@ -31,6 +31,17 @@ def test_a_flag_in_the_environment_is_a_word_for_true_or_false(text: str, value:
     assert resolved(environ={"RANGELAND_INSECURE": text})["insecure"] is value
 
 
+def test_a_duration_is_in_seconds_also_as_a_default() -> None:
+    assert resolved()["web_session_timeout"] == 7 * 24 * 3600
+    assert resolved({"web_session_timeout": "1h30m"})["web_session_timeout"] == 5400
+
+
+@pytest.mark.parametrize("text", ["", "0s", "7", "1 h", "-1h", "99999999999999h"])
+def test_a_wrong_duration_is_refused(text: str) -> None:
+    with pytest.raises(SettingError, match="--web-session-timeout must be a duration above zero"):
+        resolved({"web_session_timeout": text})
+
+
 def test_a_list_is_split_at_commas() -> None:
     assert resolved({"join": "a:1, b:2,"})["join"] == ("a:1", "b:2")
     assert resolved(file={"join": ["a:1", "b:2"]})["join"] == ("a:1", "b:2")

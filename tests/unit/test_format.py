@@ -11,7 +11,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from rangeland.cli.duration import Duration, parse_duration
+from rangeland.cli.duration import Duration
+from rangeland.config import parse_duration
 from rangeland.cli.format import FORMATS, Cell, format_option, print_rows, render_rows
 
 COLUMNS = ("username", "session ID", "revoked")

@@ -16,10 +16,12 @@ __all__ = ["Auth", "Caller"]
 
 
 class Auth:
-    """The room's four parts, put together. `key` is the cluster's."""
+    """The room's four parts, put together. `key` is the cluster's, `lifetime_s` that of a login."""
 
-    def __init__(self, server: Server, cluster: Cluster, *, key: bytes, login_url: str | None) -> None:
+    def __init__(
+        self, server: Server, cluster: Cluster, *, key: bytes, login_url: str | None, lifetime_s: float
+    ) -> None:
         self.revocations = Revocations(server, cluster)
         self.grants = Grants(server, self.revocations, key=key)
-        self.logins = Logins(server, cluster, self.grants, login_url=login_url)
+        self.logins = Logins(server, cluster, self.grants, login_url=login_url, lifetime_s=lifetime_s)
         self.web_sessions = WebSessionKeeper(server, cluster, self.grants, self.revocations)

@@ -15,7 +15,6 @@ from rangeland.auth.session_token import SECRET_BYTES, encode_token
 from rangeland.auth.throttle import BusyError, Throttle
 from rangeland.cluster import Cluster
 from rangeland.cluster import questions as q
-from rangeland.config import WEB_SESSION_LIFETIME_S
 from rangeland.errors import NoPrimaryError, PeerError, ServerDownError
 from rangeland.pg import Server
 from rangeland.pg.connection import parse_server_url
@@ -30,11 +29,14 @@ log = structlog.get_logger()
 class Logins:
     """Makes web sessions. `login_database` is the one that passwords are checked against."""
 
-    def __init__(self, server: Server, cluster: Cluster, grants: Grants, *, login_url: str | None) -> None:
+    def __init__(
+        self, server: Server, cluster: Cluster, grants: Grants, *, login_url: str | None, lifetime_s: float
+    ) -> None:
         self._server = server
         self._cluster = cluster
         self._grants = grants
         self._login_params = parse_server_url(login_url, setting="--login-url") if login_url else server.params
+        self._lifetime_s = lifetime_s
         self._throttle = Throttle(time.monotonic)
         self.login_database = "postgres"
 
@@ -72,7 +74,7 @@ class Logins:
             _log_refusal(verdict, params)
             return LoginResult(refused=True)
         self._throttle.succeeded(**who)
-        return await self._make(params.username, WEB_SESSION_LIFETIME_S, deadline)
+        return await self._make(params.username, self._lifetime_s, deadline)
 
     async def answer_make_session(self, params: SessionToMake, deadline: float) -> LoginResult:
         """A session for an existing role, without its password. Raises: NotPrimaryError, ServerError."""

@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import Any
 
 import click
 
-_UNITS_S = {
-    "d": 86400.0,  # not the reference's, but what people type
-    "h": 3600.0,
-    "m": 60.0,
-    "s": 1.0,
-    "ms": 1e-3,
-    "us": 1e-6,
-    "µs": 1e-6,
-    "ns": 1e-9,
-}
-_PART = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)(d|h|ms|m|s|us|µs|ns)")
-
-
-def parse_duration(text: str) -> timedelta | None:
-    """The sum of numbers with units, largest or smallest first; None if it is not one."""
-    parts = _PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        return None
-    try:
-        return timedelta(seconds=sum(float(number) * _UNITS_S[unit] for number, unit in parts))
-    except OverflowError:
-        return None
+from rangeland.config import parse_duration
 
 
 class Duration(click.ParamType[timedelta]):

@@ -53,7 +53,13 @@ class Node:
             sql_addr=settings.sql_addr,
             scheme=settings.scheme,
         )
-        self._auth = Auth(self._server, self._cluster, key=key or NO_KEY, login_url=settings.login_url)
+        self._auth = Auth(
+            self._server,
+            self._cluster,
+            key=key or NO_KEY,
+            login_url=settings.login_url,
+            lifetime_s=settings.web_session_timeout_s,
+        )
         self._cluster.on_hello = self._auth.revocations.take_hello
         self._collectors = Collectors(
             server=self._server,

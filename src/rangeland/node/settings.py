@@ -34,6 +34,7 @@ class NodeSettings:
     attrs: tuple[str, ...]
     cluster_name: str
     join: tuple[str, ...]
+    web_session_timeout_s: float
     log_format: str
 
     @property
@@ -70,6 +71,7 @@ def node_settings(values: Mapping[str, Any]) -> NodeSettings:
         attrs=tuple(word for word in values["attrs"].split(":") if word),
         cluster_name=values["cluster_name"],
         join=tuple(joined(*host_port(each, setting="--join", default_port=HTTP_PORT)) for each in values["join"]),
+        web_session_timeout_s=values["web_session_timeout"],
         log_format=values["log_format"],
     )
 
