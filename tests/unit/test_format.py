@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from rangeland.cli.duration import Duration
-from rangeland.config import parse_duration
 from rangeland.cli.format import FORMATS, Cell, format_option, print_rows, render_rows
+from rangeland.config import parse_duration
 
 COLUMNS = ("username", "session ID", "revoked")
 TIME = datetime(2022, 8, 2, 20, 24, 50, 819614, tzinfo=timezone(timedelta(hours=2)))
