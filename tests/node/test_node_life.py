@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import shutil
 import signal
@@ -166,6 +167,19 @@ def test_drains_open_requests_and_tells_that_it_is_not_ready(server: PostgresSer
         slow.send(body[10:].encode())
         answer = slow.getresponse()
         assert (answer.status, answer.read()[:12]) == (200, b'{"session":"')
+    assert _exit_status(node) == 0
+
+
+def test_a_load_balancer_is_told_by_503_that_a_node_drains(node: NodeProcess) -> None:
+    api = _api(node)
+    assert (api.get("/health").status, api.get("/health").text) == (200, "{\n\n}")
+    assert api.get("/health?ready=1").status == 200
+    with closing(_half_a_request(api)):
+        os.kill(node.pid, signal.SIGTERM)
+        wait_until(lambda: api.get("/health?ready=1").status == 503, "it is not ready")
+        told = json.loads(api.get("/_admin/v1/health?ready=1").body)
+        assert told == {"error": "draining", "code": 14, "message": "draining", "details": []}
+        assert api.get("/health").status == 200
     assert _exit_status(node) == 0
 
 

@@ -95,9 +95,9 @@ def json_reply(answer: object, headers: dict[str, str] | None = None) -> Respons
     return bytes_reply(encode(answer), headers)
 
 
-def bytes_reply(body: bytes, headers: dict[str, str] | None = None) -> Response:
+def bytes_reply(body: bytes, headers: dict[str, str] | None = None, *, status: int = 200) -> Response:
     """A JSON answer that is encoded already. Starlette would add a charset; the contract has none."""
-    return _reply(200, body, "application/json", headers or {})
+    return _reply(status, body, "application/json", headers or {})
 
 
 def error_reply(error: HttpError) -> Response:

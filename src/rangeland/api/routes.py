@@ -43,5 +43,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/v2/sessions", Access.READER, sessions.list_sessions),
     Endpoint("POST", "/api/v2/login", Access.ANYONE, login.log_in),
     Endpoint("POST", "/api/v2/logout", Access.LOGGED_IN, login.log_out),
+    Endpoint("GET", "/health", Access.ANYONE, health.show_root_health),
+    Endpoint("GET", "/_admin/v1/health", Access.ANYONE, health.show_root_health),
     Endpoint("POST", "/_peer/v1/{question}", Access.PEER, peer.answer_question),
 )
