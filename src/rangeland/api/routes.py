@@ -8,7 +8,7 @@ from enum import Enum
 
 from starlette.responses import Response
 
-from rangeland.api import health, hot_ranges, login, nodes, peer, ranges, sessions
+from rangeland.api import health, hot_ranges, login, nodes, peer, ranges, sessions, users
 from rangeland.api.asking import Asking
 
 Handler = Callable[[Asking], Awaitable[Response]]
@@ -40,6 +40,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/v2/ranges/hot", Access.READER, hot_ranges.list_hot_ranges),
     Endpoint("GET", "/api/v2/ranges/{range_id:digits}", Access.READER, ranges.show_range),
     Endpoint("GET", "/api/v2/sessions", Access.READER, sessions.list_sessions),
+    Endpoint("GET", "/api/v2/users", Access.READER, users.list_users),
     Endpoint("POST", "/api/v2/login", Access.ANYONE, login.log_in),
     Endpoint("POST", "/api/v2/logout", Access.LOGGED_IN, login.log_out),
     Endpoint("POST", "/_peer/v1/{question}", Access.PEER, peer.answer_question),

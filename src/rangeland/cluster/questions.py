@@ -10,6 +10,7 @@ from msgspec import Struct
 from rangeland.wire import members as m
 from rangeland.wire import parts as p
 from rangeland.wire.nodes import NodesAnswer
+from rangeland.wire.users import UsersAnswer
 
 P = TypeVar("P", bound=Struct)
 A = TypeVar("A", bound=Struct)
@@ -29,6 +30,9 @@ STATUS = Question("status", p.Nothing, p.StatusPart)
 RANGES = Question("ranges", p.RangesParams, p.ListPart)
 RANGE = Question("range", p.RangeParams, p.RangePart)
 HOT_RANGES = Question("hot_ranges", p.HotParams, p.HotPart)
+
+# Every server of the cluster knows the answer: one node is asked.
+USERS = Question("users", p.PageParams, UsersAnswer)
 
 HELLO = Question("hello", m.Hello, m.HelloAnswer)
 REVOKE = Question("revoke", m.Revocation, p.Nothing)

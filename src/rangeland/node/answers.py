@@ -94,6 +94,7 @@ def make_answers(
         q.RANGES.path: collectors.ranges,
         q.RANGE.path: collectors.range,
         q.HOT_RANGES.path: collectors.hot_ranges,
+        q.USERS.path: collectors.users,
         q.REVOKE.path: revoke,
         q.KEEP_SESSION.path: keep_session,
         q.GRANT.path: auth.grants.answer,

@@ -14,6 +14,13 @@ class Nothing(Struct, frozen=True):
     """The parameters of a question that has none."""
 
 
+class PageParams(Struct, frozen=True, kw_only=True):
+    """Which stretch of a list."""
+
+    limit: int = 0  # 0: all, whatever the offset
+    offset: int = 0
+
+
 class SessionsParams(Struct, frozen=True, kw_only=True):
     """Which sessions of a node, and from which place of its list."""
 
