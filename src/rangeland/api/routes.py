@@ -8,7 +8,7 @@ from enum import Enum
 
 from starlette.responses import Response
 
-from rangeland.api import health, hot_ranges, login, nodes, peer, ranges, sessions, users
+from rangeland.api import databases, health, hot_ranges, login, nodes, peer, ranges, sessions, users
 from rangeland.api.asking import Asking
 
 Handler = Callable[[Asking], Awaitable[Response]]
@@ -34,6 +34,9 @@ class Endpoint:
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("GET", "/api/v2/databases", Access.READER, databases.list_databases),
+    Endpoint("GET", "/api/v2/databases/{database:name}", Access.READER, databases.show_database),
+    Endpoint("GET", "/api/v2/databases/{database:name}/grants", Access.READER, databases.list_grants),
     Endpoint("GET", "/api/v2/health", Access.ANYONE, health.show_health),
     Endpoint("GET", "/api/v2/nodes", Access.READER, nodes.list_nodes),
     Endpoint("GET", "/api/v2/nodes/{node_id}/ranges", Access.READER, ranges.list_node_ranges),

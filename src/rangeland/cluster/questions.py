@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from rangeland.wire import members as m
 from rangeland.wire import parts as p
+from rangeland.wire.databases import DatabasesAnswer
 from rangeland.wire.nodes import NodesAnswer
 from rangeland.wire.users import UsersAnswer
 
@@ -32,6 +33,9 @@ RANGE = Question("range", p.RangeParams, p.RangePart)
 HOT_RANGES = Question("hot_ranges", p.HotParams, p.HotPart)
 
 # Every server of the cluster knows the answer: one node is asked.
+DATABASES = Question("databases", p.PageParams, DatabasesAnswer)
+DATABASE = Question("database", p.DatabaseParams, p.DatabasePart)
+DATABASE_GRANTS = Question("database_grants", p.DatabaseParams, p.DatabaseGrantsPart)
 USERS = Question("users", p.PageParams, UsersAnswer)
 
 HELLO = Question("hello", m.Hello, m.HelloAnswer)

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from rangeland.cluster import Cluster
 from rangeland.cluster import questions as q
-from rangeland.collect.databases import Databases
+from rangeland.collect.databases import DatabaseCollector, Databases
 from rangeland.collect.hot_ranges import Sampler
 from rangeland.collect.nodes import NodeFacts, StatusCollector
 from rangeland.collect.ranges import RangeCollector, RangeContext
@@ -42,6 +42,7 @@ class Collectors:
         self._cluster = cluster
         self._draining = draining
         databases = Databases(server, self._number_databases)
+        self.databases = DatabaseCollector(server, databases)
         book = SizeBook()
         self._sampler = Sampler(server, databases, book)
         self._ranges = RangeCollector(server, databases, self._sampler, book)

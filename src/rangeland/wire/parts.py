@@ -5,6 +5,7 @@ Two neighbouring versions of Rangeland speak it to each other: new fields need a
 
 from msgspec import Raw, Struct
 
+from rangeland.wire.databases import DatabaseAnswer, GrantsAnswer
 from rangeland.wire.hot_ranges import HotRange
 from rangeland.wire.nodes import NodeStatus
 from rangeland.wire.ranges import RangeInfo, Span
@@ -50,6 +51,26 @@ class RangeParams(Struct, frozen=True, kw_only=True):
     """Which range."""
 
     range_id: int
+
+
+class DatabaseParams(Struct, frozen=True, kw_only=True):
+    """Which database, and which stretch of a list of it."""
+
+    database: str
+    limit: int = 0  # 0: all, whatever the offset
+    offset: int = 0
+
+
+class DatabasePart(Struct, frozen=True, kw_only=True):
+    """What a node knows of a database."""
+
+    answer: DatabaseAnswer | None  # None: there is no such database
+
+
+class DatabaseGrantsPart(Struct, frozen=True, kw_only=True):
+    """Who may do what with a database."""
+
+    answer: GrantsAnswer | None  # None: there is no such database
 
 
 class Item(Struct, frozen=True, array_like=True):
