@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from fix_collect import WATCHER, ask, execute, number_databases, soon, value
+from fix_collect import WATCHER, ask, execute, soon, value
 from fix_engine import wait_for_replay
-from rangeland.collect.databases import DatabaseCollector, Databases
+from rangeland.collect.databases import DatabaseCollector
 from rangeland.engine.server import PostgresServer
 from rangeland.pg import Server
 from rangeland.wire.databases import Grant
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 def collect(pg: PostgresServer, work: Callable[[DatabaseCollector], Awaitable[T]]) -> T:
     async def run(server: Server) -> T:
-        return await work(DatabaseCollector(server, Databases(server, number_databases)))
+        return await work(DatabaseCollector(server))
 
     return ask(pg, run)
 

@@ -1,4 +1,4 @@
-"""/databases/ and the paths below it: the databases of the cluster, and who may do what with them."""
+"""/databases/ and the paths below it: the databases of the cluster, who may do what with them, and their tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rangeland.api.one_part import ask_any
 from rangeland.api.replies import HttpError, json_reply
 from rangeland.cluster import questions as q
 from rangeland.merge.paging import parse_limit, parse_offset
-from rangeland.wire.parts import DatabaseParams, PageParams
+from rangeland.wire.parts import DatabaseParams, PageParams, TableParams
 
 A = TypeVar("A")
 
@@ -35,6 +35,20 @@ async def list_grants(asking: Asking) -> Response:
     params = _page_of_database(asking)
     part = await ask_any(asking, q.DATABASE_GRANTS, params, f"grants on database {params.database}")
     return json_reply(_found(part.answer, _NO_DATABASE))
+
+
+async def list_tables(asking: Asking) -> Response:
+    """By schema and name; `limit` and `offset` cut a page."""
+    params = _page_of_database(asking)
+    part = await ask_any(asking, q.DATABASE_TABLES, params, f"tables of database {params.database}")
+    return json_reply(_found(part.answer, _NO_DATABASE))
+
+
+async def show_table(asking: Asking) -> Response:
+    """Of a table named with or without its schema."""
+    params = TableParams(database=asking.path_part("database"), table=asking.path_part("table"))
+    part = await ask_any(asking, q.TABLE, params, f"table {params.table} of database {params.database}")
+    return json_reply(_found(part.answer, "database or table not found"))
 
 
 def _page_of_database(asking: Asking) -> DatabaseParams:

@@ -37,6 +37,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/v2/databases", Access.READER, databases.list_databases),
     Endpoint("GET", "/api/v2/databases/{database:name}", Access.READER, databases.show_database),
     Endpoint("GET", "/api/v2/databases/{database:name}/grants", Access.READER, databases.list_grants),
+    Endpoint("GET", "/api/v2/databases/{database:name}/tables", Access.READER, databases.list_tables),
+    Endpoint("GET", "/api/v2/databases/{database:name}/tables/{table:name}", Access.READER, databases.show_table),
     Endpoint("GET", "/api/v2/health", Access.ANYONE, health.show_health),
     Endpoint("GET", "/api/v2/nodes", Access.READER, nodes.list_nodes),
     Endpoint("GET", "/api/v2/nodes/{node_id}/ranges", Access.READER, ranges.list_node_ranges),

@@ -36,6 +36,8 @@ HOT_RANGES = Question("hot_ranges", p.HotParams, p.HotPart)
 DATABASES = Question("databases", p.PageParams, DatabasesAnswer)
 DATABASE = Question("database", p.DatabaseParams, p.DatabasePart)
 DATABASE_GRANTS = Question("database_grants", p.DatabaseParams, p.DatabaseGrantsPart)
+DATABASE_TABLES = Question("database_tables", p.DatabaseParams, p.DatabaseTablesPart)
+TABLE = Question("table", p.TableParams, p.TablePart)
 USERS = Question("users", p.PageParams, UsersAnswer)
 
 HELLO = Question("hello", m.Hello, m.HelloAnswer)

@@ -115,9 +115,8 @@ class DatabaseCollector:
     Only databases that may be visited exist for it. Any server of the cluster gives the same answers, except sizes.
     """
 
-    def __init__(self, server: Server, databases: Databases) -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
-        self._databases = databases
 
     async def collect_databases(self, params: PageParams, deadline: float) -> DatabasesAnswer:
         """List databases by name, all or a page."""
@@ -130,7 +129,7 @@ class DatabaseCollector:
 
     async def collect_database(self, params: DatabaseParams, deadline: float) -> DatabasePart:
         """Describe a database."""
-        found = await self._find(params.database, deadline)
+        found = await find_database(self._server, params.database, deadline=deadline)
         if found is None:
             return DatabasePart(answer=None)
         answer = DatabaseAnswer(
@@ -143,7 +142,7 @@ class DatabaseCollector:
 
     async def collect_grants(self, params: DatabaseParams, deadline: float) -> DatabaseGrantsPart:
         """List who may do what with a database by name, all or a page."""
-        found = await self._find(params.database, deadline)
+        found = await find_database(self._server, params.database, deadline=deadline)
         if found is None:
             return DatabaseGrantsPart(answer=None)
         skip, page_size = window(params.limit, params.offset)
@@ -153,10 +152,6 @@ class DatabaseCollector:
         page, next_offset = page_of_window(rows, params.limit, params.offset)
         return DatabaseGrantsPart(answer=GrantsAnswer([grant_from_row(row) for row in page], next=next_offset))
 
-    async def _find(self, name: str, deadline: float) -> FoundDatabase | None:
-        rows = await self._server.fetch("databases", "find_database", deadline=deadline, name=name)
-        return FoundDatabase(name, *rows[0]) if rows else None
-
     async def _size(self, oid: int, deadline: float) -> int | UnsetType:
         deadline = min(deadline, asyncio.get_running_loop().time() + _SIZE_TIMEOUT_S)
         try:
@@ -164,6 +159,12 @@ class DatabaseCollector:
         except ServerTimeoutError:
             return UNSET
         return rows[0][0] if rows and rows[0][0] is not None else UNSET
+
+
+async def find_database(server: Server, name: str, *, deadline: float) -> FoundDatabase | None:
+    """Return the database of that name if it may be visited. Raises: ServerError."""
+    rows = await server.fetch("databases", "find_database", deadline=deadline, name=name)
+    return FoundDatabase(name, *rows[0]) if rows else None
 
 
 def grant_from_row(row: tuple[Any, ...]) -> Grant:

@@ -97,6 +97,8 @@ def make_answers(
         q.DATABASES.path: collectors.databases.collect_databases,
         q.DATABASE.path: collectors.databases.collect_database,
         q.DATABASE_GRANTS.path: collectors.databases.collect_grants,
+        q.DATABASE_TABLES.path: collectors.tables.collect_tables,
+        q.TABLE.path: collectors.tables.collect_table,
         q.USERS.path: collectors.users,
         q.REVOKE.path: revoke,
         q.KEEP_SESSION.path: keep_session,

@@ -14,6 +14,7 @@ from rangeland.collect.nodes import NodeFacts, StatusCollector
 from rangeland.collect.ranges import RangeCollector, RangeContext
 from rangeland.collect.sessions import SessionCollector
 from rangeland.collect.sizes import SizeBook
+from rangeland.collect.tables import TableCollector
 from rangeland.collect.users import collect_users
 from rangeland.errors import RangelandError
 from rangeland.pg import Server
@@ -42,7 +43,8 @@ class Collectors:
         self._cluster = cluster
         self._draining = draining
         databases = Databases(server, self._number_databases)
-        self.databases = DatabaseCollector(server, databases)
+        self.databases = DatabaseCollector(server)
+        self.tables = TableCollector(server, databases)
         book = SizeBook()
         self._sampler = Sampler(server, databases, book)
         self._ranges = RangeCollector(server, databases, self._sampler, book)

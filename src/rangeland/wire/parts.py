@@ -5,7 +5,7 @@ Two neighbouring versions of Rangeland speak it to each other: new fields need a
 
 from msgspec import Raw, Struct
 
-from rangeland.wire.databases import DatabaseAnswer, GrantsAnswer
+from rangeland.wire.databases import DatabaseAnswer, GrantsAnswer, TableAnswer, TablesAnswer
 from rangeland.wire.hot_ranges import HotRange
 from rangeland.wire.nodes import NodeStatus
 from rangeland.wire.ranges import RangeInfo, Span
@@ -71,6 +71,25 @@ class DatabaseGrantsPart(Struct, frozen=True, kw_only=True):
     """Who may do what with a database."""
 
     answer: GrantsAnswer | None  # None: there is no such database
+
+
+class DatabaseTablesPart(Struct, frozen=True, kw_only=True):
+    """A database's tables."""
+
+    answer: TablesAnswer | None  # None: there is no such database
+
+
+class TableParams(Struct, frozen=True, kw_only=True):
+    """Which table."""
+
+    database: str
+    table: str  # with or without its schema
+
+
+class TablePart(Struct, frozen=True, kw_only=True):
+    """What a node knows of a table."""
+
+    answer: TableAnswer | None  # None: there is no such database, or no such table in it
 
 
 class Item(Struct, frozen=True, array_like=True):
