@@ -187,15 +187,21 @@ def test_a_partitioned_table_has_the_ranges_and_sizes_of_its_leaves(
 
 def test_a_lock_hides_what_it_covers_and_makes_nobody_wait(pg_primary: PostgresServer, database: str) -> None:
     execute(
-        pg_primary, database, "CREATE TABLE t (a int DEFAULT 5 PRIMARY KEY, b int GENERATED ALWAYS AS (a) STORED)"
+        pg_primary,
+        database,
+        "CREATE TABLE t (a int DEFAULT 5 PRIMARY KEY CHECK (a > 0), b int GENERATED ALWAYS AS (a) STORED)",
+        "CREATE INDEX by_half ON t ((a / 2))",
+        "CREATE TABLE p (a int) PARTITION BY RANGE (abs(a))",
     )
     with psycopg.connect(pg_primary.conninfo(database)) as connection:
-        connection.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+        connection.execute("LOCK TABLE t, p IN ACCESS EXCLUSIVE MODE")
         begun = time.monotonic()
         told = require(pg_primary, database, "t")
+        assert require(pg_primary, database, "p").create_table_statement == ""
         assert time.monotonic() - begun < 1
     assert (told.sizes, told.data_total_bytes, told.create_table_statement) == (None, UNSET, "")
     assert [(column.default_value, column.generation_expression) for column in told.columns] == [("5", ""), ("", "")]
+    assert [(index.name, index.column) for index in told.indexes] == [("by_half", ""), ("t_pkey", "a")]
     assert require(pg_primary, database, "t").create_table_statement
 
 
