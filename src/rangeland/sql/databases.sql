@@ -221,8 +221,8 @@ SELECT textsend(x.relname::text),
  ORDER BY x.relname, k.seq;
 
 -- name: list_constraints
--- A table's constraints except NOT NULL, which its columns tell: primary key, then by kind and name. It waits where the
--- table is locked.
+-- A table's constraints except NOT NULL, which its columns tell: primary key, then by kind and name. It waits
+-- where the table is locked.
 -- since: 150000
 -- on: any
 -- takes: oid int8
