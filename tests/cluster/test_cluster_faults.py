@@ -130,6 +130,20 @@ def test_a_node_without_its_server_answers_for_the_others(
         assert own.get("health/").status == 200
 
 
+@pytest.mark.parametrize("fault", FAULTS[:2] + FAULTS[6:], ids=lambda fault: fault.name.replace(" ", "-"))
+def test_what_every_server_knows_is_told_by_a_node_without_its_server(
+    cluster: Cluster, apis: list[Api], token: str, fault: Fault
+) -> None:
+    paths = ("users/", "databases/", "databases/pgbench/tables/pgbench_tellers/")
+    api = apis[fault.number]
+    whole = [api.get(path, token).json for path in paths]
+    with _broken(cluster, apis, token, fault):
+        for path, before in zip(paths, whole, strict=True):
+            answer = api.get(path, token)
+            assert answer.elapsed_s < ANSWER_S
+            assert answer.json.keys() - {"stats_last_created_at"} == before.keys() - {"stats_last_created_at"}
+
+
 def test_a_node_that_is_started_again_keeps_its_id(cluster: Cluster, apis: list[Api], token: str) -> None:
     fault = FAULTS[2]
     before = [(each["node_id"], each["address"]) for each in apis[0].get("nodes/", token).json["nodes"]]

@@ -9,7 +9,16 @@ import pytest
 from fix_cluster import Api, Reply, log_in
 from rangeland.engine.cluster import Cluster
 
-PROTECTED = ("nodes/", "nodes/local/ranges/?limit=1", "ranges/hot/", "ranges/1/", "sessions/")
+PROTECTED = (
+    "nodes/",
+    "nodes/local/ranges/?limit=1",
+    "ranges/hot/",
+    "ranges/1/",
+    "sessions/",
+    "users/",
+    "databases/",
+    "databases/pgbench/",
+)
 REFERENCE_TOKEN = "CIGAiPis4fj3CBIQ3u0rRQJ3tD8yIqee4hipow=="  # well formed, and of nobody here
 NOT_VALIDATED = "the provided authentication session could not be validated\n"
 NO_HEADER = "invalid session header\n"

@@ -11,11 +11,13 @@ from rangeland.merge.paging import (
     PageToken,
     Paginator,
     format_token,
+    page_of_window,
     page_offset,
     parse_limit,
     parse_offset,
     parse_token,
     take_part,
+    window,
 )
 from rangeland.merge.part import Part, PartError
 from rangeland.wire.nodes import Liveness
@@ -76,6 +78,17 @@ def test_a_page_ends_at_the_limit_or_with_the_list(
     length: int, limit: int, offset: int, page: list[int], next_offset: int
 ) -> None:
     assert page_offset(list(range(1, length + 1)), limit, offset) == (page, next_offset)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3, 5, 6, 2**63 - 1])
+@pytest.mark.parametrize("offset", [0, 2, 4, 5, 9, 2**63 - 1])
+def test_a_page_of_a_window_is_the_page_of_the_whole(limit: int, offset: int) -> None:
+    """And the server can count that far."""
+    whole = [1, 2, 3, 4, 5]
+    skip, page_size = window(limit, offset)
+    assert max(skip, page_size or 0) < 2**63
+    rows = whole[skip:] if page_size is None else whole[skip : skip + page_size]
+    assert page_of_window(rows, limit, offset) == page_offset(whole, limit, offset)
 
 
 # the token

@@ -3,6 +3,16 @@
 import pytest
 from msgspec import Struct
 
+from rangeland.wire.databases import (
+    Column,
+    DatabaseAnswer,
+    DatabasesAnswer,
+    GrantsAnswer,
+    Index,
+    TableAnswer,
+    TablesAnswer,
+    ZoneConfig,
+)
 from rangeland.wire.health import HealthAnswer
 from rangeland.wire.hot_ranges import HotRange, HotRangesAnswer, ResponseError
 from rangeland.wire.json import decode, encode
@@ -31,6 +41,7 @@ from rangeland.wire.ranges import (
 )
 from rangeland.wire.sessions import ActiveQuery, NodeError, Session, SessionsAnswer, SessionStatus, TxnInfo
 from rangeland.wire.times import ZERO_TIME
+from rangeland.wire.users import UsersAnswer
 
 VERSION = ServerVersion(major=18, minor=6, patch=0, internal=0, major_val=18, minor_val=6)
 ADDRESS = Address("tcp", "")
@@ -77,6 +88,17 @@ REPLICA = Replica(node_id=1, store_id=1, replica_id=1, type=ReplicaType.VOTER_FU
         (LoginAnswer("CIGA"), '{"session":"CIGA"}'),
         (LogoutAnswer(), '{"logged_out":true}'),
         (NodesAnswer([]), '{"nodes":[]}'),
+        (UsersAnswer([]), '{"users":[]}'),
+        (DatabasesAnswer(), "{}"),
+        (DatabaseAnswer(), "{}"),
+        (GrantsAnswer([]), '{"grants":[]}'),
+        (TablesAnswer(), "{}"),
+        (Column(), "{}"),
+        (Index(), "{}"),
+        (
+            TableAnswer(grants=[], columns=[], indexes=[], zone_config=ZoneConfig()),
+            '{"grants":[],"columns":[],"indexes":[],"zone_config":{}}',
+        ),
         (
             NODE,
             '{"node_id":1,"address":{"network_field":"tcp","address_field":""},"attrs":{},"locality":{"tiers":[]},'

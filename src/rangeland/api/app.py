@@ -39,7 +39,14 @@ class _Digits(Convertor[str]):
         return value
 
 
+class _Name(_Digits):
+    """A name in letters, digits, `_` and `.`, all of ASCII, as the reference's router has it."""
+
+    regex = "[A-Za-z0-9_.]+"
+
+
 register_url_convertor("digits", _Digits())
+register_url_convertor("name", _Name())
 
 
 def make_app(services: Services) -> ASGIApp:

@@ -152,6 +152,22 @@ class Cluster:
             await asyncio.gather(*(self.ask(node_id, question, params, deadline=deadline) for node_id in wanted))
         )
 
+    async def ask_any(self, question: Question[P, A], params: P, *, deadline: float) -> Part[A]:
+        """One part, of something that every server of the cluster knows: this node's; where its server is down, that
+        of the next node whose server isn't. Where nobody can say, this node's own error. Never raises.
+        """
+        own = await self.ask(self.node_id, question, params, deadline=deadline)
+        if own.error is None or own.error.liveness is Liveness.LIVE:
+            return own
+        for node_id in self._likeliest_ids():
+            now = asyncio.get_running_loop().time()
+            part = await self.ask(
+                node_id, question, params, deadline=now + (deadline - now) / 2
+            )  # a next one may be left
+            if part.error is None:
+                return part
+        return own
+
     async def ask_primary(self, question: Question[P, A], params: P, *, deadline: float) -> A:
         """The answer of the primary's node; of two primaries the higher timeline's.
 
@@ -236,6 +252,10 @@ class Cluster:
                 self.on_hello(await self._ask_peer(member, HELLO, self.hello(), deadline))
             except RangelandError:
                 continue
+
+    def _likeliest_ids(self) -> list[int]:
+        """The other nodes that were not silent when last asked."""
+        return [each for each in self.active_ids() if each != self.node_id and not self.peers[each].silent_since_ns]
 
     def _knows_primary(self) -> bool:
         node_id = self._primary_id()

@@ -9,7 +9,9 @@ from msgspec import Struct
 
 from rangeland.wire import members as m
 from rangeland.wire import parts as p
+from rangeland.wire.databases import DatabasesAnswer
 from rangeland.wire.nodes import NodesAnswer
+from rangeland.wire.users import UsersAnswer
 
 P = TypeVar("P", bound=Struct)
 A = TypeVar("A", bound=Struct)
@@ -29,6 +31,14 @@ STATUS = Question("status", p.Nothing, p.StatusPart)
 RANGES = Question("ranges", p.RangesParams, p.ListPart)
 RANGE = Question("range", p.RangeParams, p.RangePart)
 HOT_RANGES = Question("hot_ranges", p.HotParams, p.HotPart)
+
+# Every server of the cluster knows the answer: one node is asked.
+DATABASES = Question("databases", p.PageParams, DatabasesAnswer)
+DATABASE = Question("database", p.DatabaseParams, p.DatabasePart)
+DATABASE_GRANTS = Question("database_grants", p.DatabaseParams, p.DatabaseGrantsPart)
+DATABASE_TABLES = Question("database_tables", p.DatabaseParams, p.DatabaseTablesPart)
+TABLE = Question("table", p.TableParams, p.TablePart)
+USERS = Question("users", p.PageParams, UsersAnswer)
 
 HELLO = Question("hello", m.Hello, m.HelloAnswer)
 REVOKE = Question("revoke", m.Revocation, p.Nothing)

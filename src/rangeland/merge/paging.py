@@ -44,6 +44,17 @@ def page_offset(items: Sequence[T], limit: int, offset: int) -> tuple[Sequence[T
     return items[start:end], end if end < len(items) else 0
 
 
+def window(limit: int, offset: int) -> tuple[int, int | None]:
+    """How many rows to pass over and how many to read for `page_of_window`; None: all."""
+    return (offset, min(limit, _MAX_INT64 - 1) + 1) if limit > 0 else (0, None)
+
+
+def page_of_window(rows: Sequence[T], limit: int, offset: int) -> tuple[Sequence[T], int]:
+    """As `page_offset`, of rows that begin at the offset and hold one more than the limit if there are more."""
+    page, next_offset = page_offset(rows, limit, 0)
+    return page, offset + next_offset if next_offset else 0
+
+
 @dataclass(frozen=True, slots=True)
 class PageToken:
     """How far a walk through the nodes has come."""

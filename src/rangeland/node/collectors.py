@@ -8,12 +8,14 @@ from msgspec import structs
 
 from rangeland.cluster import Cluster
 from rangeland.cluster import questions as q
-from rangeland.collect.databases import Databases
+from rangeland.collect.databases import DatabaseCollector, Databases
 from rangeland.collect.hot_ranges import Sampler
 from rangeland.collect.nodes import NodeFacts, StatusCollector
 from rangeland.collect.ranges import RangeCollector, RangeContext
 from rangeland.collect.sessions import SessionCollector
 from rangeland.collect.sizes import SizeBook
+from rangeland.collect.tables import TableCollector
+from rangeland.collect.users import collect_users
 from rangeland.errors import RangelandError
 from rangeland.pg import Server
 from rangeland.state import tables
@@ -23,12 +25,14 @@ from rangeland.wire.parts import (
     HotPart,
     ListPart,
     Nothing,
+    PageParams,
     RangeParams,
     RangePart,
     RangesParams,
     SessionsParams,
     StatusPart,
 )
+from rangeland.wire.users import UsersAnswer
 
 
 class Collectors:
@@ -39,6 +43,8 @@ class Collectors:
         self._cluster = cluster
         self._draining = draining
         databases = Databases(server, self._number_databases)
+        self.databases = DatabaseCollector(server)
+        self.tables = TableCollector(server, databases)
         book = SizeBook()
         self._sampler = Sampler(server, databases, book)
         self._ranges = RangeCollector(server, databases, self._sampler, book)
@@ -73,6 +79,9 @@ class Collectors:
 
     async def hot_ranges(self, params: HotParams, deadline: float) -> HotPart:
         return await self._sampler.top(params, node_id=self._cluster.node_id, deadline=deadline)
+
+    async def users(self, params: PageParams, deadline: float) -> UsersAnswer:
+        return await collect_users(self._server, params, deadline=deadline)
 
     async def _context(self, deadline: float) -> RangeContext:
         """Who is the primary; every other registered node is expected to have a streaming standby."""

@@ -5,6 +5,7 @@ Two neighbouring versions of Rangeland speak it to each other: new fields need a
 
 from msgspec import Raw, Struct
 
+from rangeland.wire.databases import DatabaseAnswer, GrantsAnswer, TableAnswer, TablesAnswer
 from rangeland.wire.hot_ranges import HotRange
 from rangeland.wire.nodes import NodeStatus
 from rangeland.wire.ranges import RangeInfo, Span
@@ -12,6 +13,13 @@ from rangeland.wire.ranges import RangeInfo, Span
 
 class Nothing(Struct, frozen=True):
     """The parameters of a question that has none."""
+
+
+class PageParams(Struct, frozen=True, kw_only=True):
+    """Which stretch of a list."""
+
+    limit: int = 0  # 0: all, whatever the offset
+    offset: int = 0
 
 
 class SessionsParams(Struct, frozen=True, kw_only=True):
@@ -43,6 +51,45 @@ class RangeParams(Struct, frozen=True, kw_only=True):
     """Which range."""
 
     range_id: int
+
+
+class DatabaseParams(Struct, frozen=True, kw_only=True):
+    """Which database, and which stretch of a list of it."""
+
+    database: str
+    limit: int = 0  # 0: all, whatever the offset
+    offset: int = 0
+
+
+class DatabasePart(Struct, frozen=True, kw_only=True):
+    """What a node knows of a database."""
+
+    answer: DatabaseAnswer | None  # None: there is no such database
+
+
+class DatabaseGrantsPart(Struct, frozen=True, kw_only=True):
+    """Who may do what with a database."""
+
+    answer: GrantsAnswer | None  # None: there is no such database
+
+
+class DatabaseTablesPart(Struct, frozen=True, kw_only=True):
+    """A database's tables."""
+
+    answer: TablesAnswer | None  # None: there is no such database
+
+
+class TableParams(Struct, frozen=True, kw_only=True):
+    """Which table."""
+
+    database: str
+    table: str  # with or without its schema
+
+
+class TablePart(Struct, frozen=True, kw_only=True):
+    """What a node knows of a table."""
+
+    answer: TableAnswer | None  # None: there is no such database, or no such table in it
 
 
 class Item(Struct, frozen=True, array_like=True):
