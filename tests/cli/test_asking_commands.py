@@ -159,6 +159,9 @@ def test_rows_are_shown_in_each_format(ask: Ask) -> None:
     [row] = json.loads(ask("node", "status", "--format", "json").stdout)
     assert (row["id"], row["is_live"]) == (1, True)
     assert ask("node", "ls", "--format", "table").stdout == " id\n----\n  1\n(1 row)\n"
+    assert ask("node", "ls", "--format", "ndjson").stdout == '{"id": 1}\n'
+    assert ask("node", "ls", "--format", "records").stdout == "-[ RECORD 1 ]\nid | 1\n"
+    assert ask("node", "ls", "--format", "raw").stdout == "# 1 column\n# row 1\n## 1\n1\n# 1 row\n"
     assert ask("node", "ls", "--format", "tsv").stdout == ask("node", "ls").stdout
 
 
