@@ -13,10 +13,13 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from psycopg.conninfo import make_conninfo
 
+from fix_engine import MakeServers
 from rangeland import tls
 
 
@@ -207,3 +210,36 @@ def test_help_names_the_defaults_that_hold(tmp_path: Path) -> None:
     assert all(
         name in overview for name in ("create-ca", "create-client", "create-cluster-key", "create-node", "list")
     )
+
+
+def test_postgresql_takes_a_clients_certificate_for_its_user_and_no_other(
+    made: Path, tmp_path: Path, make_servers: MakeServers
+) -> None:
+    [server] = make_servers(1, major=15)  # from Debian: the embedded 18 is built without TLS
+    for role in ("alice", "bob"):
+        server.create_role(role)
+    tls.copy_shared(made / "certs", tmp_path / "certs")
+    certs = tmp_path / "certs"
+    words = ("create-client", "alice", "--certs-dir", certs, "--ca-key", made / "safe" / "ca.key")
+    assert rangeland("cert", *words, home=tmp_path).returncode == 0
+    for name in ("ca.crt", "node.crt", "node.key"):
+        text = (made / "certs" / name).read_text("ascii")
+        server.workplace.write_file(server.data_dir / name, text, for_server=True)
+    server.configure(ssl="on", ssl_ca_file="ca.crt", ssl_cert_file="node.crt", ssl_key_file="node.key")
+    server.write_hba("hostssl all all 127.0.0.1/32 cert\nlocal all all trust\n")
+    server.restart()
+
+    def who(user: str) -> object:
+        conninfo = make_conninfo(
+            server.conninfo(user=user, password=""),
+            sslmode="verify-full",
+            sslrootcert=str(certs / "ca.crt"),
+            sslcert=str(certs / "client.alice.crt"),
+            sslkey=str(certs / "client.alice.key"),
+        )
+        with psycopg.connect(conninfo) as connection:
+            return connection.execute("SELECT current_user").fetchone()
+
+    assert who("alice") == ("alice",)
+    with pytest.raises(psycopg.OperationalError, match="certificate authentication failed"):
+        who("bob")

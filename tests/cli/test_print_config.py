@@ -84,6 +84,28 @@ def test_a_password_is_never_printed(url: str, setting: str, tmp_path: Path) -> 
     assert f"  # {flag}\n" in by_flag
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:geheim@[a/x",
+        "postgresql://u:geheim%zz@a/x",
+        "postgresql://u:geheim@[a]b/x",
+        "postgresql://a/x?password=a&geheim",
+        "host=a password=x geheim y",
+        "password='geheim",
+    ],
+)
+def test_a_password_is_in_no_complaint_about_a_url(url: str, tmp_path: Path) -> None:
+    done = run_command("start", "--print-config", "--server-url", url, home=tmp_path)
+    assert complaint(done).startswith("--server-url is not a PostgreSQL URL: ")
+    assert "geheim" not in done.stderr
+
+
+def test_the_name_of_an_unknown_parameter_is_in_the_complaint(tmp_path: Path) -> None:
+    done = run_command("start", "--print-config", "--server-url", "postgresql://a/x?nonsense=1", home=tmp_path)
+    assert complaint(done).endswith('invalid URI query parameter: "nonsense"')
+
+
 def test_a_url_keeps_its_shape() -> None:
     assert masked_url("postgresql://u:p@a:1/x?sslmode=require") == "postgresql://u:*****@a:1/x?sslmode=require"
     assert masked_url("postgresql://u@a/x") == "postgresql://u@a/x"

@@ -42,12 +42,18 @@ def parse_server_url(url: str, *, setting: str) -> dict[str, Any]:
     try:
         params = conninfo_to_dict(url)
     except psycopg.Error as exc:
-        raise SettingError(f"{setting} is not a PostgreSQL URL: {str(exc).strip()}") from exc
+        raise SettingError(f"{setting} is not a PostgreSQL URL: {_without_secrets(str(exc).strip())}") from exc
     if "," in str(params.get("host", "")) or "," in str(params.get("port", "")):
         raise SettingError(f"{setting} must name one server: a node talks only to its own")
     if "service" in params:
         raise SettingError(f"{setting} can't name a service: give host, port, user and dbname")
     return {"dbname": STATE_DATABASE, **params}
+
+
+def _without_secrets(complaint: str) -> str:
+    """libpq's complaint without the piece of the URL at its end, unless that is a parameter's name."""
+    is_name = complaint.startswith("invalid URI query parameter")
+    return complaint if is_name else re.sub(r'(:| after) ".*', "", complaint, flags=re.DOTALL)
 
 
 def masked_url(url: str) -> str:
