@@ -202,17 +202,32 @@ def resolve_settings(
         raise SettingError(f"the configuration file has an unknown setting: {', '.join(unknown)}")
     values: dict[str, Any] = {}
     for setting in own:
-        if flags.get(setting.name) is not None:
-            values[setting.name] = _converted(setting, flags[setting.name], setting.flag)
-        elif environ.get(setting.variable):
-            values[setting.name] = _converted(setting, environ[setting.variable], setting.variable)
-        elif setting.name in file:
-            values[setting.name] = _converted(
-                setting, file[setting.name], f"{setting.name} in the configuration file"
-            )
-        else:
-            values[setting.name] = _default(setting)
+        given = _given(setting, flags, environ, file)
+        values[setting.name] = _default(setting) if given is None else _converted(setting, *given)
     return values
+
+
+def load_origins(command: str, flags: Mapping[str, Any], config_file: str | None = None) -> dict[str, str]:
+    """Where `load_settings` has each setting from: a flag, a variable, the file or "default".
+
+    Raises: SettingError.
+    """
+    file = _read_toml(config_file) if config_file else {}
+    given = {setting.name: _given(setting, flags, os.environ, file) for setting in settings_of(command)}
+    return {name: "default" if found is None else found[1] for name, found in given.items()}
+
+
+def _given(
+    setting: Setting, flags: Mapping[str, Any], environ: Mapping[str, str], file: Mapping[str, Any]
+) -> tuple[Any, str] | None:
+    """What was given, as it was given, and where; None: nothing was."""
+    if flags.get(setting.name) is not None:
+        return flags[setting.name], setting.flag
+    if environ.get(setting.variable):
+        return environ[setting.variable], setting.variable
+    if setting.name in file:
+        return file[setting.name], f"{setting.name} in the configuration file"
+    return None
 
 
 def _read_toml(path: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from fix_cluster import wait_until
 from fix_commands import Completed, complaint, run_command
 from rangeland import tls
 from rangeland.engine.cluster import Cluster, Plan
@@ -149,6 +150,47 @@ def test_node_status_shows_the_node_and_its_server(ask: Ask, small_cluster: Clus
     }
 
 
+BASE = ["id", "address", "sql_address", "build", "started_at", "updated_at", "locality", "is_available", "is_live"]
+RANGES = ["replicas_leaders", "replicas_leaseholders", "ranges", "ranges_unavailable", "ranges_underreplicated"]
+STATS = ["live_bytes", "key_bytes", "value_bytes", "intent_bytes", "system_bytes"]
+DECOMMISSION = ["gossiped_replicas", "is_decommissioning", "membership", "is_draining"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "columns"),
+    [
+        ([], BASE),
+        (["--ranges"], BASE + RANGES),
+        (["--stats"], BASE + STATS),
+        (["--decommission"], BASE + DECOMMISSION),
+        (["--decommission", "--ranges"], BASE + RANGES + DECOMMISSION),
+        (["--all"], BASE + RANGES + STATS + DECOMMISSION),
+    ],
+    ids=" ".join,
+)
+def test_node_status_shows_the_columns_asked_for(ask: Ask, flags: list[str], columns: list[str]) -> None:
+    [row] = rows_of(ask("node", "status", *flags))
+    assert list(row) == columns
+
+
+def test_node_status_counts_what_nodes_tells_and_invents_nothing(ask: Ask, user: str, small_cluster: Cluster) -> None:
+    [node] = small_cluster.nodes
+    [login] = rows_of(ask("auth-session", "login", user))
+    token = token_of(login["authentication cookie"])
+
+    def store() -> dict[str, float]:
+        [status] = node.ask("GET", "nodes/", session=token)["nodes"]
+        return dict(status["store_metrics"]["1"])
+
+    wait_until(lambda: store().keys() >= {"ranges", "replicas", "livebytes"}, "the first reading has counted")
+    [row] = json.loads(ask("node", "status", "--all", "--format", "json").stdout)
+    told = store()
+    assert told["ranges"] > 0
+    assert [row[name] for name in RANGES] == [None, told["ranges"], told["ranges"], None, None]
+    assert [row[name] for name in STATS] == [told["livebytes"], None, None, None, None]
+    assert [row[name] for name in DECOMMISSION] == [told["replicas"], False, "active", False]
+
+
 def test_node_status_takes_ids(ask: Ask) -> None:
     assert [row["id"] for row in rows_of(ask("node", "status", "1"))] == ["1"]
     assert complaint(ask("node", "status", "1", "7", "9")) == "there is no node 7, 9"
@@ -159,6 +201,9 @@ def test_rows_are_shown_in_each_format(ask: Ask) -> None:
     [row] = json.loads(ask("node", "status", "--format", "json").stdout)
     assert (row["id"], row["is_live"]) == (1, True)
     assert ask("node", "ls", "--format", "table").stdout == " id\n----\n  1\n(1 row)\n"
+    assert ask("node", "ls", "--format", "ndjson").stdout == '{"id": 1}\n'
+    assert ask("node", "ls", "--format", "records").stdout == "-[ RECORD 1 ]\nid | 1\n"
+    assert ask("node", "ls", "--format", "raw").stdout == "# 1 column\n# row 1\n## 1\n1\n# 1 row\n"
     assert ask("node", "ls", "--format", "tsv").stdout == ask("node", "ls").stdout
 
 
@@ -191,8 +236,10 @@ def test_a_node_whose_server_is_down_still_tells_the_status(ask: Ask, small_clus
     [server] = small_cluster.servers
     server.stop(immediately=True)
     try:
-        [row] = rows_of(ask("node", "status"))
+        [row] = rows_of(ask("node", "status", "--all"))
         assert (row["id"], row["is_live"]) == ("1", "false")
+        assert [row[name] for name in (*RANGES, *STATS)] == ["NULL"] * 10
+        assert [row[name] for name in DECOMMISSION] == ["NULL", "false", "active", "false"]
         assert complaint(ask("auth-session", "list")).startswith(small_cluster.nodes[0].url)
     finally:
         server.start()

@@ -63,7 +63,10 @@ def test_help_loads_nothing_that_is_slow(name: str) -> None:
         (["nonsense"], "No such command 'nonsense'. See 'rangeland --help'."),
         (["auth-session", "login"], "Missing argument 'USERNAME'."),
         (["node", "status", "x"], "'x' is not a valid integer"),
-        (["node", "ls", "--format", "xml"], "'xml' is not one of 'table', 'json', 'csv', 'tsv'."),
+        (
+            ["node", "ls", "--format", "xml"],
+            "'xml' is not one of 'table', 'tsv', 'csv', 'json', 'ndjson', 'records', 'raw'.",
+        ),
         (["auth-session", "login", "u", "--expire-after", "soon"], "'soon' is not a duration"),
     ],
 )

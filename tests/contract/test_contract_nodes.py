@@ -47,7 +47,7 @@ def test_tells_addresses_place_and_hardware(cluster: Cluster, apis: list[Api], t
         assert node["cluster_name"] == "demo"
         assert node["build_tag"] == f"v{__version__}"
         assert (node["num_cpus"], node["total_system_memory"]) == (os.cpu_count(), psutil.virtual_memory().total)
-        assert node["liveness_status"] == 3
+        assert (node["liveness_status"], node["membership"]) == (3, "active")
 
 
 def test_tells_when_a_node_began_and_when_it_was_read(cluster: Cluster, apis: list[Api], token: str) -> None:

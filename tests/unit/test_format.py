@@ -55,6 +55,41 @@ def test_json_is_a_list_of_objects_with_types_and_zoned_times() -> None:
     assert render_rows(COLUMNS, [], "json") == "[]\n"
 
 
+def test_ndjson_is_an_object_a_line_with_types() -> None:
+    lines = render_rows(COLUMNS, [["a\nb", 89, None], ROWS[1]], "ndjson").splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"username": "a\nb", "session ID": 89, "revoked": None},
+        {"username": "demo", "session ID": 7, "revoked": "2022-08-02T18:24:50.819614Z"},
+    ]
+    assert render_rows(COLUMNS, [], "ndjson") == ""
+
+
+def test_records_have_a_line_a_cell() -> None:
+    assert render_rows(COLUMNS, ROWS, "records") == (
+        "-[ RECORD 1 ]\n"
+        "username   | root\n"
+        "session ID | 89\n"
+        "revoked    | NULL\n"
+        "-[ RECORD 2 ]\n"
+        "username   | demo\n"
+        "session ID | 7\n"
+        "revoked    | 2022-08-02 18:24:50.819614\n"
+    )
+    assert render_rows(COLUMNS, [], "records") == ""
+
+
+def test_a_record_continues_a_cell_of_several_lines_and_sends_no_control_characters() -> None:
+    text = render_rows(["a", "bc"], [["x\ny\x1b", 1]], "records")
+    assert text == "-[ RECORD 1 ]\na  | x+\n   | y\\x1b\nbc | 1\n"
+
+
+def test_raw_tells_the_length_of_each_cell_in_bytes() -> None:
+    text = render_rows(["a", "b"], [["é\n#", None], ["", 12]], "raw")
+    assert text == "# 2 columns\n# row 1\n## 4\né\n#\n## 4\nNULL\n# row 2\n## 0\n\n## 2\n12\n# 2 rows\n"
+    assert render_rows(["a"], [[1]], "raw") == "# 1 column\n# row 1\n## 1\n1\n# 1 row\n"
+    assert render_rows(["a"], [], "raw") == "# 1 column\n# 0 rows\n"
+
+
 def test_tsv_and_csv_have_a_header_and_no_count() -> None:
     expected = "username\tsession ID\trevoked\nroot\t89\tNULL\ndemo\t7\t2022-08-02 18:24:50.819614\n"
     assert render_rows(COLUMNS, ROWS, "tsv") == expected

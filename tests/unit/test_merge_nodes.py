@@ -51,6 +51,7 @@ def _merge(
     *parts: Part[StatusPart],
     last: dict[int, NodeStatus] | None = None,
     silent: dict[int, int] | None = None,
+    membership: dict[int, str] | None = None,
     ahead: dict[int, float] | None = None,
     limit: int = 0,
     offset: int = 0,
@@ -58,6 +59,7 @@ def _merge(
     answer = merge_nodes(
         parts,
         last_status=last or {},
+        membership=membership or {},
         silent_since_ns=silent or {},
         clock_offset_s=ahead or {},
         now_ns=NOW,
@@ -137,3 +139,36 @@ def test_merging_leaves_what_it_was_given_as_it_was() -> None:
 def test_a_clock_that_is_off_shows_to_a_tenth_of_a_second() -> None:
     nodes, _ = _merge(_answered(1), _answered(2), _answered(3), ahead={2: 600.04, 3: -0.04})
     assert [node.clock_offset_seconds for node in nodes] == [UNSET, 600.0, 0.0]
+
+
+@pytest.mark.parametrize("membership", ["decommissioning", "decommissioned"])
+def test_who_is_no_active_member_is_decommissioning_while_it_lives_and_decommissioned_when_dead(
+    membership: str,
+) -> None:
+    long_ago, just_now = NOW - 300 * S, NOW - 299 * S
+    nodes, _ = _merge(
+        _answered(1, draining=True),
+        _answered(2, up=False, down_since_ns=long_ago),
+        _answered(3, up=False, down_since_ns=just_now),
+        _silent(4),
+        _silent(5),
+        last={4: _status(4), 5: _status(5)},
+        silent={4: long_ago, 5: just_now},
+        membership=dict.fromkeys(range(1, 6), membership),
+    )
+    assert {node.membership for node in nodes} == {membership}
+    assert [node.liveness_status for node in nodes] == [
+        Liveness.DECOMMISSIONING,
+        Liveness.DECOMMISSIONED,
+        Liveness.UNAVAILABLE,
+        Liveness.DECOMMISSIONED,
+        Liveness.UNAVAILABLE,
+    ]
+
+
+def test_membership_is_the_clusters_word_and_empty_where_it_has_none() -> None:
+    nodes, _ = _merge(_answered(1), _answered(2), membership={1: "active"})
+    assert [(node.membership, node.liveness_status) for node in nodes] == [
+        ("active", Liveness.LIVE),
+        ("", Liveness.LIVE),
+    ]

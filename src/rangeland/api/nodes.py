@@ -38,6 +38,7 @@ async def collect_nodes(services: Services, *, deadline: float, limit: int = 0, 
     return merge_nodes(
         parts,
         last_status=known,
+        membership={member.node_id: member.membership for member in cluster.members.values()},
         silent_since_ns=cluster.silent_since_ns(),
         clock_offset_s=cluster.clock_offset_s(),
         now_ns=time.time_ns(),

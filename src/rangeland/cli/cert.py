@@ -111,6 +111,22 @@ def create_node(
     _print_written(tls.create_node(certs_dir, ca_key, hosts, lifetime=lifetime, overwrite=overwrite))
 
 
+@command.command("create-client")
+@click.argument("user", metavar="USER")
+@_certs_dir_option
+@_ca_key_option
+@click.option("--lifetime", type=Duration(), help="How long it is valid.  [default: 824 days]")
+@_overwrite_option
+def create_client(user: str, certs_dir: Path, ca_key: Path, lifetime: timedelta | None, overwrite: bool) -> None:
+    """Make a client's certificate: client.USER.key and client.USER.crt.
+
+    A server whose ssl_ca_file is ca.crt takes it for role USER where pg_hba.conf says cert. No node asks for it.
+    """
+    from rangeland import tls
+
+    _print_written(tls.create_client(certs_dir, ca_key, user, lifetime=lifetime, overwrite=overwrite))
+
+
 @command.command("create-cluster-key", short_help="Make cluster.key, the same for every node.")
 @_certs_dir_option
 @_overwrite_option

@@ -1,4 +1,4 @@
-"""Rows of a command's answer as text: a table for people, tsv, csv and json for programs."""
+"""Rows of a command's answer as text: a table or records for people, the other formats for programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-FORMATS = ("table", "json", "csv", "tsv")
+FORMATS = ("table", "tsv", "csv", "json", "ndjson", "records", "raw")
 
 # What a cell holds. None means that there is no value: NULL, and null in json. A datetime is aware.
 Cell = str | int | float | bool | datetime | None
@@ -37,12 +37,18 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Cell]], output_fo
 
 
 def render_rows(columns: Sequence[str], rows: Sequence[Sequence[Cell]], output_format: str) -> str:
-    """The text of one of FORMATS, with its last line end. Times are UTC, without zone except in json."""
+    """The text of one of FORMATS, with its last line end. Times are UTC, without zone except in json and ndjson."""
     match output_format:
         case "table":
             return _table(columns, rows)
         case "json":
             return _json(columns, rows)
+        case "ndjson":
+            return "".join(f"{line}\n" for line in _objects(columns, rows))
+        case "records":
+            return _records(columns, rows)
+        case "raw":
+            return _raw(columns, rows)
         case "csv":
             return _separated(columns, rows, ",")
         case "tsv":
@@ -52,8 +58,11 @@ def render_rows(columns: Sequence[str], rows: Sequence[Sequence[Cell]], output_f
 
 def _json(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """A list with one object a line, so that `grep` and `jq` both serve."""
-    objects = [json.dumps(dict(zip(columns, map(_json_value, row), strict=True)), ensure_ascii=False) for row in rows]
-    return "[\n" + ",\n".join(objects) + "\n]\n" if objects else "[]\n"
+    return "[\n" + ",\n".join(_objects(columns, rows)) + "\n]\n" if rows else "[]\n"
+
+
+def _objects(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[str]:
+    return [json.dumps(dict(zip(columns, map(_json_value, row), strict=True)), ensure_ascii=False) for row in rows]
 
 
 def _json_value(cell: Cell) -> str | int | float | bool | None:
@@ -69,6 +78,34 @@ def _separated(columns: Sequence[str], rows: Sequence[Sequence[Cell]], separator
     return out.getvalue()
 
 
+def _records(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """A line a cell under `-[ RECORD 1 ]`; a cell of several lines has `+` at the end of all but its last.
+
+    Source: the reference's SQL shell, which has it from psql's \\x.
+    """
+    width = max(map(_width, columns))
+    lines = []
+    for number, row in enumerate(rows, start=1):
+        lines.append(f"-[ RECORD {number} ]")
+        for column, cell in zip(columns, row, strict=True):
+            *continued, last = map(_printable, _text(cell).split("\n"))
+            texts = [*(f"{text}+" for text in continued), last]
+            labels = [column, *[""] * len(continued)]
+            lines.extend(f"{_left(label, width)} | {text}" for label, text in zip(labels, texts, strict=True))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _raw(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """Each cell as it is, behind its length in bytes: it may hold anything. Source: the reference's SQL shell."""
+    lines = [f"# {_counted(len(columns), 'column')}"]
+    for number, row in enumerate(rows, start=1):
+        lines.append(f"# row {number}")
+        for text in map(_text, row):
+            lines.extend((f"## {len(text.encode())}", text))
+    lines.append(f"# {_counted(len(rows), 'row')}")
+    return "\n".join(lines) + "\n"
+
+
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """psql's table: header centred, numbers to the right, then the count of rows.
 
@@ -80,8 +117,12 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     lines[1] = f"-{lines[1]}-"
     for row, texts in zip(rows, cells, strict=True):
         lines.append(_line(texts, widths, [_right if _is_number(cell) else _left for cell in row]))
-    lines.append(f"({len(rows)} row{'' if len(rows) == 1 else 's'})")
+    lines.append(f"({_counted(len(rows), 'row')})")
     return "\n".join(lines) + "\n"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _line(texts: Sequence[str], widths: Sequence[int], aligned: Sequence[Callable[[str, int], str]]) -> str:

@@ -11,7 +11,8 @@ from rangeland.cli.settings import read_settings, takes_settings
 
 @click.command(name="start")
 @takes_settings("start")
-def command(**flags: Any) -> None:
+@click.option("--print-config", is_flag=True, help="Print the settings with where each is from, and exit.")
+def command(print_config: bool, **flags: Any) -> None:
     """Run a node beside a PostgreSQL server (15 to 18), in the foreground.
 
     The node serves at once, also while its server is still down: health/?ready=true turns 200 when both are up
@@ -24,6 +25,11 @@ def command(**flags: Any) -> None:
     A URL with a password belongs into RANGELAND_SERVER_URL or the file of --config, not on the command line,
     where every user of this machine can read it.
     """
+    if print_config:
+        from rangeland.cli.config_text import read_config_text
+
+        click.echo(read_config_text(flags), nl=False)
+        return
     from rangeland.config import forget_libpq_environment
     from rangeland.node.logs import configure_logs
     from rangeland.node.run import run_node

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from rangeland.config import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_S
 from rangeland.errors import ServerTimeoutError, SettingError
@@ -17,6 +18,9 @@ from rangeland.pg.errors import server_error
 from rangeland.sql import Block
 
 APPLICATION_NAME = "rangeland"
+MASK = "*****"
+# libpq's parameters that let their owner in.
+SECRETS = ("password", "sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret")
 STATE_DATABASE = "postgres"  # where our schema is unless the URL names another
 
 # A statement whose client has left is noticed within a second, so that a request that was given up costs the
@@ -38,12 +42,28 @@ def parse_server_url(url: str, *, setting: str) -> dict[str, Any]:
     try:
         params = conninfo_to_dict(url)
     except psycopg.Error as exc:
-        raise SettingError(f"{setting} is not a PostgreSQL URL: {str(exc).strip()}") from exc
+        raise SettingError(f"{setting} is not a PostgreSQL URL: {_without_secrets(str(exc).strip())}") from exc
     if "," in str(params.get("host", "")) or "," in str(params.get("port", "")):
         raise SettingError(f"{setting} must name one server: a node talks only to its own")
     if "service" in params:
         raise SettingError(f"{setting} can't name a service: give host, port, user and dbname")
     return {"dbname": STATE_DATABASE, **params}
+
+
+def _without_secrets(complaint: str) -> str:
+    """libpq's complaint without the piece of the URL at its end, unless that is a parameter's name."""
+    is_name = complaint.startswith("invalid URI query parameter")
+    return complaint if is_name else re.sub(r'(:| after) ".*', "", complaint, flags=re.DOTALL)
+
+
+def masked_url(url: str) -> str:
+    """A URL or conninfo string that can be parsed, for people to read: without a password.
+
+    One whose secrets are elsewhere than before the @ becomes a conninfo string.
+    """
+    masked = re.sub(r"^(\w+://[^/@:]*):[^/@]*@", rf"\1:{MASK}@", url)
+    secrets = {name: MASK for name, value in conninfo_to_dict(masked).items() if name in SECRETS and value != MASK}
+    return make_conninfo(masked, **secrets) if secrets else masked
 
 
 class Connection:

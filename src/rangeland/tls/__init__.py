@@ -16,7 +16,7 @@ from rangeland.tls.files import (
     copy_shared,
 )
 from rangeland.tls.listing import CertRow, list_certs
-from rangeland.tls.make import CA_LIFETIME, NODE_LIFETIME, create_ca, create_cluster_key, create_node
+from rangeland.tls.make import CA_LIFETIME, NODE_LIFETIME, create_ca, create_client, create_cluster_key, create_node
 from rangeland.tls.names import is_named, parse_hosts
 from rangeland.tls.read import (
     NodeMaterial,
@@ -40,6 +40,7 @@ __all__ = [
     "client_context",
     "copy_shared",
     "create_ca",
+    "create_client",
     "create_cluster_key",
     "create_node",
     "is_named",

@@ -27,6 +27,7 @@ _BROKEN = (
     x509.UnsupportedGeneralNameType,
 )
 _SERVER_USAGES = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
+_CLIENT_USAGES = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
 
 
 def utc(moment: datetime) -> str:
@@ -108,12 +109,28 @@ def names_of(certificate: x509.Certificate, path: Path) -> tuple[str, ...]:
 
 def is_for_servers(certificate: x509.Certificate, path: Path) -> bool:
     """Whether the certificate's extended key usage, if it has one, allows a TLS server. Raises: TlsError."""
+    return _is_for(certificate, _SERVER_USAGES, path)
+
+
+def is_for_clients(certificate: x509.Certificate, path: Path) -> bool:
+    """As `is_for_servers`, of a TLS client. Raises: TlsError."""
+    return _is_for(certificate, _CLIENT_USAGES, path)
+
+
+def _is_for(certificate: x509.Certificate, wanted: Sequence[x509.ObjectIdentifier], path: Path) -> bool:
     with _parsing(path):
         try:
             usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         except x509.ExtensionNotFound:
             return True
-        return any(usage in _SERVER_USAGES for usage in usages)
+        return any(usage in wanted for usage in usages)
+
+
+def common_name_of(certificate: x509.Certificate, path: Path) -> str:
+    """The subject's common name; "" if it has none. Raises: TlsError."""
+    with _parsing(path):
+        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return str(names[-1].value) if names else ""
 
 
 def is_authority(certificate: x509.Certificate, path: Path) -> bool:
@@ -173,13 +190,39 @@ def build_node(
 ) -> x509.Certificate:
     """A certificate for TLS servers and clients with these names and no others."""
     san = [x509.DNSName(name) if isinstance(name, str) else x509.IPAddress(name) for name in names]
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    builder = _certificate(_name("node"), ca_certificate.subject, not_before, not_after)
+    builder = builder.add_extension(x509.SubjectAlternativeName(san), critical=False)
+    return _signed(builder, key, usages, ca_certificate, ca_key)
+
+
+def build_client(
+    key: PrivateKey,
+    user: str,
+    *,
+    ca_certificate: x509.Certificate,
+    ca_key: PrivateKey,
+    not_before: datetime,
+    not_after: datetime,
+) -> x509.Certificate:
+    """A certificate for TLS clients alone; the user, at most 64 characters, is its common name."""
+    builder = _certificate(_name(user), ca_certificate.subject, not_before, not_after)
+    return _signed(builder, key, [ExtendedKeyUsageOID.CLIENT_AUTH], ca_certificate, ca_key)
+
+
+def _signed(
+    builder: x509.CertificateBuilder,
+    key: PrivateKey,
+    usages: Sequence[x509.ObjectIdentifier],
+    ca_certificate: x509.Certificate,
+    ca_key: PrivateKey,
+) -> x509.Certificate:
+    """What all certificates have in common that are no authority's."""
     public = key.public_key()
-    builder = _certificate(_name("node"), ca_certificate.subject, not_before, not_after).public_key(public)
+    builder = builder.public_key(public)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_usage(certificates=False), critical=True)
-    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-    builder = builder.add_extension(x509.SubjectAlternativeName(san), critical=False)
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     builder = builder.add_extension(_authority_key_id(ca_certificate, ca_key), critical=False)
     return builder.sign(ca_key, _digest(ca_key))

@@ -23,6 +23,8 @@ UI_CERT = "ui.crt"
 UI_KEY = "ui.key"
 CLUSTER_KEY = "cluster.key"
 
+CLIENT_PREFIX = "client."  # client.USER.crt and client.USER.key; the reference's names
+
 PRIVATE = 0o600
 PUBLIC = 0o644
 
@@ -37,6 +39,18 @@ class NewFile:
     data: bytes
     mode: int
     replace: bool
+
+
+def client_files(user: str) -> tuple[str, str]:
+    """The names of a user's certificate and key."""
+    return f"{CLIENT_PREFIX}{user}.crt", f"{CLIENT_PREFIX}{user}.key"
+
+
+def client_of(name: str) -> str:
+    """Whose certificate or key has this file name; "" when it is no client's."""
+    stem = name.removesuffix(".crt") if name.endswith(".crt") else name.removesuffix(".key")
+    is_client = stem != name and stem.startswith(CLIENT_PREFIX)
+    return stem.removeprefix(CLIENT_PREFIX) if is_client else ""
 
 
 def is_there(path: Path) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rangeland.errors import TlsError
 from rangeland.tls import files
-from rangeland.tls.read import read_authorities, read_cluster_key, read_pair
+from rangeland.tls.read import read_authorities, read_client, read_cluster_key, read_pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +36,20 @@ _KINDS = (
 
 
 def list_certs(certs_dir: Path, *, now: datetime | None = None) -> list[CertRow]:
-    """A row per kind that is there: CA, UI CA, node, UI, cluster key. Raises: TlsError for the directory."""
+    """A row per kind that is there: CA, UI CA, node, UI, cluster key; then one per client, by name.
+
+    Raises: TlsError for the directory.
+    """
     moment = now or datetime.now(UTC)
     try:
         present = {entry.name for entry in certs_dir.iterdir()}
     except OSError as exc:
         raise TlsError(f"can't read the certificates directory {certs_dir}: {exc.strerror}") from exc
+    clients = sorted({files.client_of(name) for name in present} - {""})
+    kinds = [*_KINDS, *(("Client", *files.client_files(user)) for user in clients)]
     return [
         _row(certs_dir, usage, certificate_file, key_file, moment)
-        for usage, certificate_file, key_file in _KINDS
+        for usage, certificate_file, key_file in kinds
         if {certificate_file, key_file} & present
     ]
 
@@ -65,5 +70,7 @@ def _look(certs_dir: Path, certificate_file: str, key_file: str, now: datetime) 
     if not key_file:
         authorities = read_authorities(certs_dir / certificate_file, now=now)
         return authorities[0].not_valid_after_utc, f"authorities: {len(authorities)}"
+    if user := files.client_of(certificate_file):
+        return read_client(certs_dir, user, now=now), f"user: {user}"
     material = read_pair(certs_dir, certificate_file, key_file, now=now)
     return material.not_after, f"addresses: {','.join(material.names)}"

@@ -1,4 +1,4 @@
-"""Make the certificate authority, a node's certificate and the cluster key."""
+"""Make the certificate authority, the certificates of a node and of a client, and the cluster key."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rangeland.tls import files
 from rangeland.tls.certificates import (
     PrivateKey,
     build_ca,
+    build_client,
     build_node,
     is_authority,
     is_key_of,
@@ -26,7 +27,7 @@ from rangeland.tls.certificates import (
     pem_of_key,
     utc,
 )
-from rangeland.tls.names import parse_hosts
+from rangeland.tls.names import parse_hosts, parse_user
 
 BACKDATED = timedelta(days=1)  # for nodes whose clock is behind this one's; the reference's day
 CA_LIFETIME = timedelta(hours=87840)  # 10 years, as the reference
@@ -84,8 +85,7 @@ def create_node(
     """
     now = now or datetime.now(UTC)
     names = parse_hosts(hosts)
-    authority_key = parse_key(files.read_private(ca_key, hint="rangeland cert create-ca"), ca_key)
-    authority = _read_authority_of(authority_key, certs_dir / files.CA_CERT, ca_key)
+    authority, authority_key = _read_authority_and_key(certs_dir, ca_key)
     key = new_key()
     certificate = build_node(
         key,
@@ -93,16 +93,38 @@ def create_node(
         ca_certificate=authority,
         ca_key=authority_key,
         not_before=max(now - BACKDATED, authority.not_valid_before_utc),
-        not_after=_node_end(now, lifetime, authority, certs_dir / files.CA_CERT),
+        not_after=_end(now, lifetime, authority, certs_dir / files.CA_CERT),
     )
-    key_path, cert_path = certs_dir / files.NODE_KEY, certs_dir / files.NODE_CERT
-    files.write_files(
-        [
-            files.NewFile(key_path, pem_of_key(key), files.PRIVATE, replace=overwrite),
-            files.NewFile(cert_path, pem_of_certificates([certificate]), files.PUBLIC, replace=overwrite),
-        ]
+    return _write_pair(certs_dir / files.NODE_KEY, key, certs_dir / files.NODE_CERT, certificate, overwrite)
+
+
+def create_client(
+    certs_dir: Path,
+    ca_key: Path,
+    user: str,
+    *,
+    lifetime: timedelta | None = None,
+    overwrite: bool = False,
+    now: datetime | None = None,
+) -> list[Path]:
+    """Make certs_dir/client.USER.key and client.USER.crt, for clients only; returns the files written.
+
+    Without `lifetime` it is NODE_LIFETIME, or what is left of the authority's. Raises: TlsError.
+    """
+    now = now or datetime.now(UTC)
+    name = parse_user(user)
+    authority, authority_key = _read_authority_and_key(certs_dir, ca_key)
+    key = new_key()
+    certificate = build_client(
+        key,
+        name,
+        ca_certificate=authority,
+        ca_key=authority_key,
+        not_before=max(now - BACKDATED, authority.not_valid_before_utc),
+        not_after=_end(now, lifetime, authority, certs_dir / files.CA_CERT),
     )
-    return [key_path, cert_path]
+    cert_name, key_name = files.client_files(name)
+    return _write_pair(certs_dir / key_name, key, certs_dir / cert_name, certificate, overwrite)
 
 
 def create_cluster_key(certs_dir: Path, *, overwrite: bool = False) -> list[Path]:
@@ -112,6 +134,24 @@ def create_cluster_key(certs_dir: Path, *, overwrite: bool = False) -> list[Path
     path = certs_dir / files.CLUSTER_KEY
     files.write_files([files.NewFile(path, text.encode(), files.PRIVATE, replace=overwrite)])
     return [path]
+
+
+def _write_pair(
+    key_path: Path, key: PrivateKey, cert_path: Path, certificate: x509.Certificate, overwrite: bool
+) -> list[Path]:
+    files.write_files(
+        [
+            files.NewFile(key_path, pem_of_key(key), files.PRIVATE, replace=overwrite),
+            files.NewFile(cert_path, pem_of_certificates([certificate]), files.PUBLIC, replace=overwrite),
+        ]
+    )
+    return [key_path, cert_path]
+
+
+def _read_authority_and_key(certs_dir: Path, ca_key: Path) -> tuple[x509.Certificate, PrivateKey]:
+    """The authority that signs; its certificate is in ca.crt."""
+    key = parse_key(files.read_private(ca_key, hint="rangeland cert create-ca"), ca_key)
+    return _read_authority_of(key, certs_dir / files.CA_CERT, ca_key), key
 
 
 def _read_authorities(path: Path) -> list[x509.Certificate]:
@@ -128,7 +168,7 @@ def _read_authority_of(key: PrivateKey, path: Path, key_path: Path) -> x509.Cert
     return authority
 
 
-def _node_end(now: datetime, lifetime: timedelta | None, authority: x509.Certificate, path: Path) -> datetime:
+def _end(now: datetime, lifetime: timedelta | None, authority: x509.Certificate, path: Path) -> datetime:
     end = authority.not_valid_after_utc
     if end <= now:
         raise TlsError(f"{path} expired on {utc(end)}: make a new one with `rangeland cert create-ca`")

@@ -1,4 +1,4 @@
-"""The names in a certificate: parsed from what a user typed, compared with the host a client asks for."""
+"""The names in a certificate: parsed from what somebody typed, compared with the host a client asks for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from rangeland.errors import TlsError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+MAX_USER_BYTES = 63  # PostgreSQL's NAMEDATALEN less one; a common name takes 64 characters
 
 # Underscores are not in the standard, but Docker and Kubernetes make such names and verifiers take them.
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\Z")
@@ -33,6 +35,18 @@ def _parse_host(host: str) -> str | Address:
     if labels[-1].isdecimal():  # no top-level domain is a number
         raise TlsError(f"{host!r} looks like an IP address but is none")
     return name
+
+
+def parse_user(user: str) -> str:
+    """A PostgreSQL role, as it is: PostgreSQL compares it with a certificate's common name letter by letter.
+
+    Raises: TlsError for what is no name of a file, or is longer than a role can be.
+    """
+    if not user or not user.isprintable() or "/" in user or user.startswith("."):
+        raise TlsError(f"{user!r} can't be part of a file's name: a user is one word without slashes")
+    if len(user.encode()) > MAX_USER_BYTES:
+        raise TlsError(f"{user!r} is longer than the {MAX_USER_BYTES} bytes that a PostgreSQL role can have")
+    return user
 
 
 def parse_address(host: str) -> Address | None:

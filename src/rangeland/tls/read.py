@@ -15,7 +15,10 @@ from cryptography import x509
 from rangeland.errors import TlsError
 from rangeland.tls import files
 from rangeland.tls.certificates import (
+    PrivateKey,
+    common_name_of,
     find_signer,
+    is_for_clients,
     is_for_servers,
     is_key_of,
     names_of,
@@ -65,9 +68,7 @@ def read_pair(certs_dir: Path, cert_name: str, key_name: str, *, now: datetime) 
     cert_pem = files.read_public(cert_path, hint=hint)
     chain = parse_certificates(cert_pem, cert_path)
     file_pem = files.read_private(key_path, hint=hint)
-    key = parse_key(file_pem, key_path)
-    if not is_key_of(chain[0], key, cert_path):
-        raise TlsError(f"{key_path} is not the key of {cert_path}")
+    key = _parse_key_of(chain[0], cert_path, file_pem, key_path)
     return NodeMaterial(
         cert_path=cert_path,
         key_path=key_path,
@@ -78,6 +79,31 @@ def read_pair(certs_dir: Path, cert_name: str, key_name: str, *, now: datetime) 
         names=_require_server(chain, authorities, cert_path, now),
         not_after=min(certificate.not_valid_after_utc for certificate in chain),
     )
+
+
+def read_client(certs_dir: Path, user: str, *, now: datetime) -> datetime:
+    """Check client.USER.crt and its key; returns when it expires (UTC). Raises: TlsError."""
+    cert_path, key_path = (certs_dir / name for name in files.client_files(user))
+    hint = "rangeland cert create-client USER"
+    authorities = read_authorities(certs_dir / files.CA_CERT, now=now)
+    chain = parse_certificates(files.read_public(cert_path, hint=hint), cert_path)
+    _parse_key_of(chain[0], cert_path, files.read_private(key_path, hint=hint), key_path)
+    for certificate in chain:
+        _require_valid(certificate, cert_path, now)
+    if (name := common_name_of(chain[0], cert_path)) != user:
+        raise TlsError(f"{cert_path} is the certificate of another user: {name!r}")
+    if not is_for_clients(chain[0], cert_path):
+        raise TlsError(f"{cert_path} is not made for a client: its extended key usage lacks clientAuth")
+    if find_signer(chain, authorities) is None:
+        raise TlsError(f"{cert_path} is not signed by an authority in {files.CA_CERT}")
+    return min(certificate.not_valid_after_utc for certificate in chain)
+
+
+def _parse_key_of(certificate: x509.Certificate, cert_path: Path, key_pem: bytes, key_path: Path) -> PrivateKey:
+    key = parse_key(key_pem, key_path)
+    if not is_key_of(certificate, key, cert_path):
+        raise TlsError(f"{key_path} is not the key of {cert_path}")
+    return key
 
 
 def read_authorities(path: Path, *, now: datetime) -> list[x509.Certificate]:

@@ -12,8 +12,8 @@ class Liveness(IntEnum):
     DEAD = 1  # silent, or its server down, for 5 minutes or longer
     UNAVAILABLE = 2  # the same, for less than 5 minutes
     LIVE = 3  # it answers and its server accepts SQL
-    DECOMMISSIONING = 4
-    DECOMMISSIONED = 5
+    DECOMMISSIONING = 4  # as live, of a node that is no active member
+    DECOMMISSIONED = 5  # as dead, of a node that is no active member
     DRAINING = 6
 
 
@@ -75,6 +75,7 @@ class NodeStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     # additions of ours
     role: str = ""  # "primary" or "standby"; absent when the server doesn't tell
+    membership: str = ""  # "active", "decommissioning" or "decommissioned"; absent while no node knows it
     timeline: int = 0  # of the server's WAL; of two primaries the higher one counts; absent when unknown
     clock_offset_seconds: float | UnsetType = UNSET  # its clock less the answering node's, to a tenth; absent for
     # the answering node itself and for a node that is silent

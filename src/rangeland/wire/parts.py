@@ -125,7 +125,7 @@ class RangePart(Struct, frozen=True, kw_only=True):
 class StatusPart(Struct, frozen=True, kw_only=True):
     """A node's account of itself and its server."""
 
-    status: NodeStatus  # its liveness, role and timeline are set by the merge
+    status: NodeStatus  # its liveness, membership, role and timeline are set by the merge
     server_up: bool  # the server accepts SQL
     down_since_ns: int = 0  # ns since 1970; 0 while it is up, or not known
     role: str = "unknown"  # of the server: "primary", "standby" or "unknown"
