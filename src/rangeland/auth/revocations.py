@@ -9,11 +9,11 @@ import structlog
 
 from rangeland.cluster import Cluster
 from rangeland.cluster import questions as q
-from rangeland.config import WRITE_TIMEOUT_S
 from rangeland.errors import RangelandError
 from rangeland.pg import Role, Server
 from rangeland.state import tables
-from rangeland.wire.members import HelloAnswer, Revocation, WrittenAt
+from rangeland.wire.members import HelloAnswer, Revocation
+from rangeland.wire.parts import Nothing
 
 REMEMBERED = 1000  # before asking the server which of them it knows
 
@@ -54,12 +54,11 @@ class Revocations:
         """Learn which sessions ended while this node and another did not hear each other."""
         self._take(answer.revoked)
 
-    async def answer_write(self, params: Revocation, deadline: float) -> WrittenAt:
+    async def answer_write(self, params: Revocation, deadline: float) -> Nothing:
         """Write them down, on the primary's node. Raises: NotPrimaryError, ServerError."""
         self._server.require_primary()
-        until = min(deadline, asyncio.get_running_loop().time() + WRITE_TIMEOUT_S)
-        ids = list(params.expires_by_id)
-        return WrittenAt(lsn=await tables.revoke_web_sessions(self._server, ids, deadline=until))
+        await tables.revoke_web_sessions(self._server, list(params.expires_by_id), deadline=deadline)
+        return Nothing()
 
     async def write_again(self, *, deadline: float) -> None:
         """Write down what a primary may not have: called when the server is up again or was promoted.

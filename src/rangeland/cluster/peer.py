@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rangeland.merge.nodes import liveness_when_down
 from rangeland.wire.nodes import Liveness
-
-DEAD_AFTER_S = 300.0  # server.time_until_store_dead's default
 
 
 @dataclass(slots=True)
@@ -39,5 +38,4 @@ class Peer:
     def liveness(self, *, now_ns: int) -> Liveness:
         if not self.silent_since_ns:
             return Liveness.LIVE
-        silent_s = (now_ns - self.silent_since_ns) / 1e9
-        return Liveness.DEAD if silent_s >= DEAD_AFTER_S else Liveness.UNAVAILABLE
+        return liveness_when_down("active", self.silent_since_ns, now_ns)

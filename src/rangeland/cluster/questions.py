@@ -51,7 +51,7 @@ KEEP_STATUS = Question("keep_status", m.StatusToKeep, p.Nothing)
 NUMBER_DATABASES = Question("number_databases", m.DatabasesToNumber, m.DatabaseNumbers)
 LOGIN = Question("login", m.LoginParams, m.LoginResult)
 MAKE_SESSION = Question("make_session", m.SessionToMake, m.LoginResult)
-WRITE_REVOCATION = Question("write_revocation", m.Revocation, m.WrittenAt)
+WRITE_REVOCATION = Question("write_revocation", m.Revocation, p.Nothing)
 
 # Asked by the commands on a node's host, with the cluster key instead of a login.
 LIST_NODES = Question("list_nodes", p.Nothing, NodesAnswer)

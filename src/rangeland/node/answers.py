@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +10,6 @@ from rangeland.api.nodes import collect_nodes
 from rangeland.api.services import Services
 from rangeland.cluster import Answer
 from rangeland.cluster import questions as q
-from rangeland.config import WRITE_TIMEOUT_S
 from rangeland.errors import ServerError
 from rangeland.node.collectors import Collectors
 from rangeland.node.membership import Membership
@@ -74,13 +72,13 @@ def make_answers(
             node_id=params.node_id,
             sql_addr=params.sql_addr,
             status=params.status,
-            deadline=_write_deadline(deadline),
+            deadline=deadline,
         )
         return Nothing()
 
     async def number_databases(params: DatabasesToNumber, deadline: float) -> DatabaseNumbers:
         server.require_primary()
-        await tables.add_database_numbers(server, params.oids, deadline=_write_deadline(deadline))
+        await tables.add_database_numbers(server, params.oids, deadline=deadline)
         numbers = await tables.list_database_numbers(server, deadline=deadline)
         return DatabaseNumbers(number_by_oid=numbers)
 
@@ -114,7 +112,3 @@ def make_answers(
         q.LOG_USER_IN.path: auth.logins.log_user_in,
         q.LOG_USER_OUT.path: auth.web_sessions.log_user_out,
     }
-
-
-def _write_deadline(deadline: float) -> float:
-    return min(deadline, asyncio.get_running_loop().time() + WRITE_TIMEOUT_S)

@@ -15,7 +15,6 @@ from rangeland.auth import Auth
 from rangeland.cluster import Cluster
 from rangeland.cluster import questions as q
 from rangeland.cluster.peer_token import derived
-from rangeland.config import WRITE_TIMEOUT_S
 from rangeland.errors import NotPrimaryError, RangelandError, ServerError, StateError
 from rangeland.pg import Role, Server
 from rangeland.state import tables
@@ -138,9 +137,8 @@ class Membership:
         self._server.require_primary()
         members = await tables.list_members(self._server, deadline=deadline)
         if all(member.http_addr != params.http_addr for member in members):
-            until = min(deadline, asyncio.get_running_loop().time() + WRITE_TIMEOUT_S)
             await tables.add_member(
-                self._server, http_addr=params.http_addr, sql_addr=params.sql_addr, deadline=until
+                self._server, http_addr=params.http_addr, sql_addr=params.sql_addr, deadline=deadline
             )
             members = await tables.list_members(self._server, deadline=deadline)
         self._cluster.take_members(members)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from rangeland.config import WRITE_TIMEOUT_S
 from rangeland.errors import MissingGrantError, NotPrimaryError, ServerDownError, ServerError, ServerTimeoutError
 from rangeland.pg.connection import READ_OPTIONS, WRITE_OPTIONS, Connection, parse_server_url
 from rangeland.pg.errors import RETRIED
@@ -64,8 +65,6 @@ class Server:
         self.version = 0
         self.role = Role.UNKNOWN
         self.timeline = 0
-        self.system_identifier = 0
-        self.started_at_ns = 0
         self.warning: str | None = None
         self.down: Down | None = Down(time.time_ns(), "not connected yet")
         self.on_change = on_change or (lambda: None)
@@ -132,10 +131,11 @@ class Server:
         raise AssertionError("a second try returns or raises")
 
     async def write(self, resource: str, name: str, /, *, deadline: float, **params: Any) -> list[tuple[Any, ...]]:
-        """As `fetch`, for a statement that changes our own tables; never waits for a synchronous standby.
+        """As `fetch`, for a statement that changes our own tables, within 2 s; never waits for a synchronous standby.
 
         Raises: NotPrimaryError where the server is a standby.
         """
+        deadline = min(deadline, asyncio.get_running_loop().time() + WRITE_TIMEOUT_S)
         async with _turn(self._writing, deadline):
             for last_try in (False, True):
                 reused = self._writer is not None
@@ -277,7 +277,7 @@ class Server:
             self.on_change()
 
     def _identified(self, row: tuple[Any, ...]) -> None:
-        self.version, in_recovery, self.timeline, self.system_identifier, self.started_at_ns = row
+        self.version, in_recovery, self.timeline = row
         self.role = Role.STANDBY if in_recovery else Role.PRIMARY
 
     async def _revive(self) -> None:

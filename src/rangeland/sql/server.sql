@@ -1,21 +1,19 @@
 -- What this node's server is: read at each connect after an outage and after a change of role.
 
 -- name: identify_server
--- The server's version, role, timeline, system identifier and start. On a primary the timeline is that of the
+-- The server's version, role and timeline. On a primary the timeline is that of the
 -- WAL it writes (the control file's is old after a promotion); on a standby the one it last received.
 -- since: 150000
 -- on: any
 -- needs: nothing
--- returns: version int4, in_recovery bool, timeline int4, system_identifier int8, started_at_ns int8
+-- returns: version int4, in_recovery bool, timeline int4
 SELECT current_setting('server_version_num')::int4,
        pg_is_in_recovery(),
        CASE WHEN pg_is_in_recovery()
             THEN coalesce((SELECT received_tli FROM pg_stat_wal_receiver),
                           (SELECT timeline_id FROM pg_control_checkpoint()))
             ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int4
-       END,
-       (SELECT system_identifier FROM pg_control_system()),
-       (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8 * 1000;
+       END;
 
 -- name: missing_grants
 -- What the connected role lacks to answer in full, one line each; no row when nothing is missing.

@@ -121,13 +121,3 @@ SELECT id, username, created_at, expires_at, revoked_at, last_used_at
  WHERE %(username)s IN ('', username)
  ORDER BY created_at, id
  LIMIT 10000;
-
--- name: current_lsn
--- A position that includes everything committed so far: what a primary has flushed, else what was
--- replayed.
--- since: 150000
--- on: any
--- needs: nothing
--- returns: lsn int8
-SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END
-        - '0/0'::pg_lsn)::int8;

@@ -90,8 +90,8 @@ async def add_database_numbers(server: Server, oids: list[int], *, deadline: flo
     await server.write("state", "add_database_numbers", deadline=deadline, database_oids=oids)
 
 
-async def add_web_session(server: Server, row: WebSessionRow, *, deadline: float) -> int:
-    """Keep a new web session; returns an LSN that covers it. Raises: NotPrimaryError, ServerError."""
+async def add_web_session(server: Server, row: WebSessionRow, *, deadline: float) -> None:
+    """Keep a new web session. Raises: NotPrimaryError, ServerError."""
     await server.write(
         "state",
         "add_web_session",
@@ -103,13 +103,11 @@ async def add_web_session(server: Server, row: WebSessionRow, *, deadline: float
         expires_at=row.expires_at,
         mac=row.mac,
     )
-    return await current_lsn(server, deadline=deadline)
 
 
-async def revoke_web_sessions(server: Server, ids: list[int], *, deadline: float) -> int:
-    """End web sessions; returns an LSN that covers it. Raises: NotPrimaryError, ServerError."""
+async def revoke_web_sessions(server: Server, ids: list[int], *, deadline: float) -> None:
+    """End web sessions. Raises: NotPrimaryError, ServerError."""
     await server.write("state", "revoke_web_sessions", deadline=deadline, ids=ids)
-    return await current_lsn(server, deadline=deadline)
 
 
 async def list_revoked(server: Server, ids: list[int], *, deadline: float) -> list[int]:
@@ -121,8 +119,3 @@ async def list_revoked(server: Server, ids: list[int], *, deadline: float) -> li
 async def list_web_sessions(server: Server, username: str, *, deadline: float) -> list[tuple[Any, ...]]:
     """Rows (id, username, created, expires, revoked, last used) of a user, or of all for an empty name."""
     return await server.fetch("state", "list_web_sessions", deadline=deadline, username=username)
-
-
-async def current_lsn(server: Server, *, deadline: float) -> int:
-    """A WAL position that covers everything committed (primary) or replayed (standby) so far, in bytes."""
-    return int((await server.fetch("state", "current_lsn", deadline=deadline))[0][0])

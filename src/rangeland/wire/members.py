@@ -127,13 +127,6 @@ class Revocation(Struct, frozen=True, kw_only=True):
     """Web sessions that ended: id → when the token would have expired, s since 1970."""
 
     expires_by_id: dict[int, int]
-    lsn: int = 0  # a server that has replayed this far knows; 0: not written yet
-
-
-class WrittenAt(Struct, frozen=True, kw_only=True):
-    """A WAL position that covers what was written."""
-
-    lsn: int
 
 
 class UserParams(Struct, frozen=True, kw_only=True):
