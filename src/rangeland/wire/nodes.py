@@ -48,9 +48,9 @@ class Locality(Struct, frozen=True):
 class ServerVersion(Struct, frozen=True, kw_only=True):
     """PostgreSQL's version under the names of all released versions of the API; 18.6 is major 18, minor 6."""
 
-    major: int  # 0 until the server has answered once, like minor
+    major: int  # 0 until the server has answered once
     # Source: server_version_num / 10000
-    minor: int
+    minor: int  # 0 likewise
     # Source: server_version_num % 10000
     patch: int  # PostgreSQL doesn't have it since 10: always 0
     internal: int  # PostgreSQL doesn't have it: always 0
@@ -65,9 +65,9 @@ class NodeStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     # Source: rangeland.nodes.node_id
     address: Address  # where other nodes and API clients reach this node
     # Source: setting advertise_http_addr
-    attrs: Attrs
-    locality: Locality
-    ServerVersion: ServerVersion
+    attrs: Attrs  # words of the operator's about the node
+    locality: Locality  # where the node stands
+    ServerVersion: ServerVersion  # of this node's server
     build_tag: str  # Rangeland's version, "v0.1.0"
     started_at: int  # when the node's process started, ns since 1970
     # Source: the operating system
@@ -101,5 +101,5 @@ class NodeStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class NodesAnswer(Struct, frozen=True, omit_defaults=True):
     """Nodes by ascending id."""
 
-    nodes: list[NodeStatus]
+    nodes: list[NodeStatus]  # [] when the page is empty
     next: int = 0  # offset of the next page; absent on the last one

@@ -82,7 +82,7 @@ class ReplicaType(IntEnum):
 class Replica(Struct, frozen=True, kw_only=True):
     """A table's copy on one server."""
 
-    node_id: int
+    node_id: int  # the node beside that server
     # Source: rangeland.nodes.node_id
     store_id: int  # as node_id: one data directory a node
     replica_id: int  # as node_id: one copy a node
@@ -131,14 +131,14 @@ class IndexInfo(Struct, frozen=True, kw_only=True):
 class RangeInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A range as one server knows it."""
 
-    desc: RangeDescriptor
-    span: Span
+    desc: RangeDescriptor  # its number, and its keys as bytes
+    span: Span  # its keys as text
     source_node_id: int = 0  # the node that tells; absent where it could not be asked
     source_store_id: int = 0  # as source_node_id
     error_message: str = ""  # never printed: an error is RangeDetail.error, or the whole answer's
     lease_history: list[Lease]  # the present lease only; [] when there is no primary
-    problems: Problems
-    stats: RangeStatistics
+    problems: Problems  # {} when there are none
+    stats: RangeStatistics  # rates on the server of the node that tells; {} when idle
     quiescent: bool = False  # PostgreSQL doesn't have it: never printed
     ticking: bool = False  # PostgreSQL doesn't have it: never printed
 
@@ -175,7 +175,7 @@ EncodedRangeInfo = Annotated[Raw, Meta(extra_json_schema={"$ref": "#/components/
 class NodeRangesAnswer(Struct, frozen=True, omit_defaults=True):
     """One node's ranges by ascending range id."""
 
-    ranges: list[EncodedRangeInfo]
+    ranges: list[EncodedRangeInfo]  # [] when the page is empty
     next: int = 0  # offset of the next page; absent on the last one
 
 
@@ -189,4 +189,4 @@ class RangeDetail(Struct, frozen=True, omit_defaults=True):
 class RangeAnswer(Struct, frozen=True):
     """By node id; a node without a replica is absent, so an unknown range is `{}`."""
 
-    responses_by_node_id: dict[int, RangeDetail]
+    responses_by_node_id: dict[int, RangeDetail]  # the key is the node id as text
