@@ -105,8 +105,9 @@ async def _no_such_path(_request: Request, _exc: Exception) -> Response:
 async def _wrong_method(request: Request, exc: Exception) -> Response:
     if request.url.path.rstrip("/") in ("/api/v2/login", "/api/v2/logout"):
         return error_reply(HttpError(404, "not found"))  # the contract's answer of these two
-    headers = dict(exc.headers or {}) if isinstance(exc, HTTPException) else {}
-    return error_reply(HttpError(405, "Method Not Allowed", headers))
+    allowed = (exc.headers or {}).get("Allow", "") if isinstance(exc, HTTPException) else ""
+    in_order = ", ".join(sorted(allowed.split(", ")))  # Starlette's comes from a set
+    return error_reply(HttpError(405, "Method Not Allowed", {"allow": in_order}))
 
 
 async def _failed(request: Request, exc: Exception) -> Response:
