@@ -24,6 +24,7 @@ TEXTS = {
     "host:port": r"(localhost|127\.0\.0\.1):\d+",
     "version": r"v\d+\.\d+\.\d+",
 }
+CAUSE = re.compile(r"(node \d+ \(NODE_STATUS_UNAVAILABLE\): ).+")  # with addresses and times
 KINDS_BY_NAME: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("started_at", "updated_at", "total_system_memory", "num_cpus", "descriptor_id"), ("int",)),
     **dict.fromkeys(("major", "minor", "major_val", "minor_val"), ("int",)),
@@ -72,6 +73,8 @@ def masked(value: Any, name: str = "") -> Any:
         return {key: masked(each, name if is_table else key) for key, each in value.items()}
     if isinstance(value, list):
         return [masked(each) for each in value]
+    if isinstance(value, str):
+        value = CAUSE.sub(r"\1<cause>", value)
     for kind in KINDS_BY_NAME.get(name, ()):
         if _is_of_kind(value, kind):
             return f"<{kind.removeprefix('zero or ')}>"

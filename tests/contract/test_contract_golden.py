@@ -108,12 +108,20 @@ CASES = {
     "table-none": Case("databases/pgbench/tables/nothing/"),
     "unknown-path": Case("nowhere/"),
 }
+CASES_WITHOUT_NODE_3 = {
+    "silent-node": Case("nodes/?limit=1&offset=2"),
+    "silent-node-in-sessions": Case(f"sessions/?username={USER}&limit=1&start=MSwyLHwzfDB8"),
+    "silent-node-in-hot-ranges": Case("ranges/hot/?node_id=3"),
+    "silent-node-in-range": Case("ranges/{range_id}/", choose=lambda body: body["responses_by_node_id"]["3"]),
+    "silent-node-ranges": Case("nodes/3/ranges/"),
+}
 
 
 @dataclass(frozen=True)
 class Stage:
     """The cluster in its known state."""
 
+    cluster: Cluster
     apis: list[Api]
     tokens: dict[str, str]  # by what a case calls them
     facts: dict[str, str]  # what a case's `{…}` stand for
@@ -146,7 +154,7 @@ def _set(cluster: Cluster, sessions: ExitStack) -> Stage:
     ranges = apis[0].get("nodes/1/ranges/", tokens["admin"]).json["ranges"]
     [range_id] = [each["desc"]["range_id"] for each in ranges if each["table"] == "pgbench_accounts"]
     _open_sessions(cluster, sessions)
-    stage = Stage(apis, tokens, {"range_id": range_id, "password": password})
+    stage = Stage(cluster, apis, tokens, {"range_id": range_id, "password": password})
     wait_until(lambda: _is_settled(stage), "every rate, size and wait event is known", timeout_s=40, poll_s=0.5)
     return stage
 
@@ -171,7 +179,7 @@ def _is_settled(stage: Stage) -> bool:
     hot = _accounts(api.get("ranges/hot/?node_id=1", token).json)["ranges"]
     told = api.get(f"ranges/{stage.facts['range_id']}/", token).json["responses_by_node_id"].values()
     sessions = api.get(f"sessions/?username={USER}", token).json["sessions"]
-    [node] = api.get("nodes/?limit=1", token).json["nodes"]
+    stores = [each["store_metrics"][str(each["node_id"])] for each in api.get("nodes/", token).json["nodes"]]
     return (
         bool(hot)
         and hot[0].get("size_bytes", 0) > 0
@@ -182,13 +190,32 @@ def _is_settled(stage: Stage) -> bool:
         and [len(each["range_info"]["stats"]) for each in told] == [4, 0, 0]
         and all("window_seconds" in each["range_info"] for each in told)
         and [each.get("wait_event") for each in sessions] == ["ClientRead", "PgSleep", "ClientRead"]
-        and {"livebytes", "ranges", "pg.replication.lag.bytes"} <= node["store_metrics"]["1"].keys()
+        and all({"livebytes", "ranges", "pg.replication.lag.bytes"} <= store.keys() for store in stores)
     )
+
+
+@pytest.fixture(scope="module")
+def stage_without_node_3(stage: Stage) -> Stage:
+    """Killed, for good: only tests that come after it ask for this stage."""
+    api, token = stage.apis[0], stage.tokens["admin"]
+    stage.cluster.nodes[2].kill()
+    wait_until(lambda: api.get("sessions/", token).json["errors"], "node 3 is known to be silent")
+    return stage
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_an_answer_is_the_golden_one(stage: Stage, name: str, request: pytest.FixtureRequest) -> None:
-    found = _asked(stage, CASES[name])
+    _require_golden(name, _asked(stage, CASES[name]), request)
+
+
+@pytest.mark.parametrize("name", CASES_WITHOUT_NODE_3)
+def test_an_answer_about_a_silent_node_is_the_golden_one(
+    stage_without_node_3: Stage, name: str, request: pytest.FixtureRequest
+) -> None:
+    _require_golden(name, _asked(stage_without_node_3, CASES_WITHOUT_NODE_3[name]), request)
+
+
+def _require_golden(name: str, found: str, request: pytest.FixtureRequest) -> None:
     file = GOLDEN / f"{name}.json"
     if request.config.getoption("--write-golden"):
         file.write_text(found, encoding="utf-8")
@@ -211,4 +238,4 @@ def _asked(stage: Stage, case: Case) -> str:
 
 
 def test_every_golden_file_has_its_case() -> None:
-    assert sorted(file.stem for file in GOLDEN.iterdir()) == sorted(CASES)
+    assert sorted(file.stem for file in GOLDEN.iterdir()) == sorted([*CASES, *CASES_WITHOUT_NODE_3])
