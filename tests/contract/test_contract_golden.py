@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -219,7 +220,11 @@ def _require_golden(name: str, found: str, request: pytest.FixtureRequest) -> No
     file = GOLDEN / f"{name}.json"
     if request.config.getoption("--write-golden"):
         file.write_text(found, encoding="utf-8")
-    assert found.splitlines() == file.read_text(encoding="utf-8").splitlines()
+    golden = file.read_text(encoding="utf-8")
+    difference = "\n".join(
+        unified_diff(golden.splitlines(), found.splitlines(), file.name, "this answer", lineterm="")
+    )
+    assert not difference, difference
 
 
 def _asked(stage: Stage, case: Case) -> str:

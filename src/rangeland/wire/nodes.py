@@ -77,15 +77,16 @@ class NodeStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     # Source: setting advertise_sql_addr, else host and port of the connection
     metrics: dict[str, float] = {}  # of node, machine and server, by dotted name; finite numbers only
     # Source: the operating system, pg_stat_activity, pg_stat_database
-    store_metrics: dict[int, dict[str, float]] = {}  # by store id, which is the node's id; absent while the server
-    # is down. Source: see the names below
+    store_metrics: dict[int, dict[str, float]] = {}  # by store id, the node's id; absent while the server is down
+    # Source: as metrics, pg_stat_replication, pg_replication_slots, pg_stat_wal, pg_stat_checkpointer, sizes
     total_system_memory: int = 0  # bytes of the node's machine; absent when unknown
     # Source: the operating system
     num_cpus: int = 0  # of the node's machine; absent when unknown
     # Source: the operating system
     updated_at: int = 0  # when this was read, ns since 1970; absent when unknown
     liveness_status: Liveness  # 0 unknown, 1 dead, 2 unavailable, 3 live, 4 decommissioning, 5 decommissioned,
-    # 6 draining. Source: what the answering node sees
+    # 6 draining
+    # Source: what the answering node sees
 
     # additions of ours
     role: str = ""  # "primary" or "standby"; absent when the server doesn't tell
@@ -95,7 +96,8 @@ class NodeStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     timeline: int = 0  # of the server's WAL; of two primaries the higher one counts; absent when unknown
     # Source: pg_walfile_name(pg_current_wal_lsn()); on a standby pg_stat_wal_receiver.received_tli
     clock_offset_seconds: float | UnsetType = UNSET  # its clock less the answering node's, to a tenth; absent for
-    # the answering node itself and for a node that is silent. Source: both nodes' clocks
+    # the answering node itself and for a node that is silent
+    # Source: both nodes' clocks
 
 
 class NodesAnswer(Struct, frozen=True, omit_defaults=True):
