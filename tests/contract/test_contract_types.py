@@ -5,11 +5,6 @@ A live answer proves that of the fields it happens to have; this of all, also of
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from collections.abc import Iterator
-
-import msgspec
 import pytest
 from msgspec import NODEFAULT, Struct
 from msgspec.inspect import (
@@ -29,31 +24,10 @@ from msgspec.inspect import (
     UnionType,
 )
 
-import rangeland.wire
+from contract.answered import ANSWERED, fields_of
 from contract.committed import FIELDS
 
-PRIVATE = {"members", "parts"}  # what nodes tell each other
 TEXTS = {"text", "time", "uuid"}
-
-
-def public_types() -> Iterator[type[Struct]]:
-    for module in pkgutil.iter_modules(rangeland.wire.__path__):
-        if module.name not in PRIVATE:
-            found = importlib.import_module(f"rangeland.wire.{module.name}")
-            yield from (
-                each
-                for each in vars(found).values()
-                if isinstance(each, type) and issubclass(each, Struct) and each.__module__ == found.__name__
-            )
-
-
-TYPES = {each.__name__: each for each in public_types()}
-
-
-def described(name: str) -> dict[str, Field]:
-    told = msgspec.inspect.type_info(TYPES[name])
-    assert isinstance(told, StructType)
-    return {field.encode_name: field for field in told.fields}
 
 
 def is_always_printed(field: Field, owner: type[Struct]) -> bool:
@@ -91,24 +65,24 @@ def is_of_kind(told: Type, kind: str) -> bool:
 
 
 def test_every_type_is_in_the_contract_and_every_entry_is_a_type() -> None:
-    assert sorted(TYPES) == sorted(FIELDS)
+    assert sorted(ANSWERED) == sorted(FIELDS)
 
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_type_has_the_fields_of_the_contract_and_no_other(name: str) -> None:
-    assert sorted(described(name)) == sorted(field.removeprefix("+") for field in FIELDS[name])
+    assert sorted(fields_of(name)) == sorted(field.removeprefix("+") for field in FIELDS[name])
 
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_field_is_always_printed_where_the_contract_says_so(name: str) -> None:
-    fields = described(name)
-    found = {field: is_always_printed(fields[field.removeprefix("+")], TYPES[name]) for field in FIELDS[name]}
+    fields = fields_of(name)
+    found = {field: is_always_printed(fields[field.removeprefix("+")], ANSWERED[name]) for field in FIELDS[name]}
     assert found == {field: not kind.endswith("?") for field, kind in FIELDS[name].items()}
 
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_field_has_the_type_of_the_contract(name: str) -> None:
-    fields = described(name)
+    fields = fields_of(name)
     kinds = {field: kind.removesuffix("?").removeprefix("zero or ") for field, kind in FIELDS[name].items()}
     assert [
         field for field, kind in kinds.items() if not is_of_kind(fields[field.removeprefix("+")].type, kind)

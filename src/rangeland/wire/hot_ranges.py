@@ -11,44 +11,36 @@ from rangeland.wire.ranges import RangeDescriptor
 class HotRange(Struct, frozen=True, kw_only=True):
     """A range's rates on the server of the node that reported it; 0.0 where PostgreSQL doesn't know."""
 
-    range_id: int  # database number << 32 | table oid
-    # Source: rangeland.databases.database_number, pg_class.oid
+    range_id: int  # database number << 32 | table oid (rangeland.databases.database_number, pg_class.oid)
     node_id: int  # the node that reported it
-    qps: float  # scans started on the table and its indexes, per second
-    # Source: pg_stat_all_tables.seq_scan + idx_scan
+    qps: float  # scans started on the table and its indexes, per second (pg_stat_all_tables.seq_scan + idx_scan)
     writes_per_second: float  # tuples inserted, updated, deleted, per second; 0 on a standby
-    # Source: pg_stat_all_tables.n_tup_ins + n_tup_upd + n_tup_del
-    reads_per_second: float  # tuples read, per second
-    # Source: pg_stat_all_tables.seq_tup_read + idx_tup_fetch
+    # (pg_stat_all_tables.n_tup_ins + n_tup_upd + n_tup_del)
+    reads_per_second: float  # tuples read, per second (pg_stat_all_tables.seq_tup_read + idx_tup_fetch)
     write_bytes_per_second: float  # PostgreSQL doesn't have it: always 0
-    read_bytes_per_second: float  # buffers touched × block size, per second
-    # Source: as buffers_per_second, block_size
+    read_bytes_per_second: float  # buffers touched × block size, per second (as buffers_per_second, block_size)
     cpu_time_per_second: float  # ns of CPU per second: PostgreSQL doesn't have it: always 0
     leaseholder_node_id: int = 0  # the primary's node, filled in by the merge; 0: there is no primary
-    # Source: pg_is_in_recovery() on every server
-    table_name: str  # unquoted
-    # Source: pg_class.relname
-    database_name: str  # of the shared catalogues: the database that they were read in
-    # Source: current_database()
+    # (pg_is_in_recovery() on every server)
+    table_name: str  # unquoted (pg_class.relname)
+    database_name: str  # of the shared catalogues: the database that they were read in (current_database())
     index_name: str  # PostgreSQL doesn't have it, a range being a table with all its indexes: always ""
     databases: list[str]  # database_name again, as the newest versions have it
     tables: list[str]  # table_name again, likewise
-    indexes: list[str]  # the names of the table's indexes, by name
-    # Source: pg_index.indexrelid, pg_class.relname
-    schema_name: str  # unquoted
-    # Source: pg_namespace.nspname
+    indexes: list[str]  # the names of the table's indexes, by name (pg_index.indexrelid, pg_class.relname)
+    schema_name: str  # unquoted (pg_namespace.nspname)
     replica_node_ids: list[int] = []  # the nodes that hold a copy, ascending, filled in by the merge
-    # Source: rangeland.nodes; of an unlogged table (pg_class.relpersistence) the primary's node alone
+    # (rangeland.nodes; of an unlogged table, by pg_class.relpersistence, the primary's node alone)
     store_id: int  # as node_id: one data directory a node
 
     # additions of ours
     buffers_per_second: float  # buffers touched of table, indexes and TOAST, per second: what "hot" is ordered by
-    # Source: pg_statio_all_tables, the sum of all *_blks_hit and *_blks_read
+    # (pg_statio_all_tables: blks_hit + blks_read of heap, idx, toast, tidx)
     disk_read_bytes_per_second: float | UnsetType = UNSET  # of these, not found in shared buffers, × block size
-    # Source: pg_statio_all_tables, the sum of all *_blks_read; block_size
+    # (pg_statio_all_tables: blks_read of heap, idx, toast, tidx; block_size)
     window_seconds: float | UnsetType = UNSET  # over what time the rates were measured
     size_bytes: int | UnsetType = UNSET  # table, indexes and TOAST; absent when a lock kept us from looking
-    # Source: pg_relation_size() of each, looked at once a minute at most
+    # (pg_relation_size() of each, looked at once a minute at most)
 
 
 class ResponseError(Struct, frozen=True, omit_defaults=True):

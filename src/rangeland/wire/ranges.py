@@ -12,13 +12,12 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 class RangeDescriptor(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A range's number and keys."""
 
-    range_id: int  # database number << 32 | table oid; below 2^53
-    # Source: rangeland.databases.database_number, pg_class.oid
+    range_id: int  # database number << 32 | table oid; below 2^53 (rangeland.databases.database_number, pg_class.oid)
     start_key: bytes = b""  # the bytes of Span.start_key (base64 on the wire)
     end_key: bytes = b""  # likewise of Span.end_key
     store_id: int  # filled in ranges_by_node_id of hot ranges only, otherwise 0, as the contract has it
     queries_per_second: float  # likewise: scans started on the table and its indexes, per second
-    # Source: pg_stat_all_tables.seq_scan + idx_scan
+    # (pg_stat_all_tables.seq_scan + idx_scan)
 
 
 class Span(Struct, frozen=True, omit_defaults=True):
@@ -26,19 +25,18 @@ class Span(Struct, frozen=True, omit_defaults=True):
 
     start_key: str = ""  # …/Min, or a partition's lower bound
     end_key: str = ""  # …/Max, or a partition's upper bound
-    # Source: current_database(), pg_namespace.nspname, pg_class.relname, pg_get_expr() of pg_class.relpartbound
+    # (current_database(), pg_namespace.nspname, pg_class.relname, pg_get_expr() of pg_class.relpartbound)
 
 
 class Problems(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is wrong with a range; only true flags are printed."""
 
     unavailable: bool = False  # no live server holds it: never printed, as only live servers tell of ranges
-    no_lease: bool = False  # there is no primary
-    # Source: pg_is_in_recovery() on every server
+    no_lease: bool = False  # there is no primary (pg_is_in_recovery() on every server)
     underreplicated: bool = False  # fewer standbys stream from the primary than there are other nodes; told by it
-    # Source: pg_stat_replication.state
+    # (pg_stat_replication.state)
     raft_log_too_large: bool = False  # a slot retains more WAL than is allowed: never printed, no setting limits it
-    # Source: pg_replication_slots.restart_lsn
+    # (pg_replication_slots.restart_lsn)
     leader_not_lease_holder: bool = False  # PostgreSQL doesn't have it: never printed
     no_raft_leader: bool = False  # PostgreSQL doesn't have it: never printed
     overreplicated: bool = False  # PostgreSQL doesn't have it: never printed
@@ -52,15 +50,14 @@ class RangeStatistics(Struct, frozen=True, kw_only=True):
     """Rates on one server over `window_seconds`; zero and unknown are absent (see number.nonzero)."""
 
     queries_per_second: float | UnsetType = UNSET  # scans started on the table and its indexes
-    # Source: pg_stat_all_tables.seq_scan + idx_scan
+    # (pg_stat_all_tables.seq_scan + idx_scan)
     writes_per_second: float | UnsetType = UNSET  # tuples inserted, updated, deleted; absent on a standby
-    # Source: pg_stat_all_tables.n_tup_ins + n_tup_upd + n_tup_del
+    # (pg_stat_all_tables.n_tup_ins + n_tup_upd + n_tup_del)
     requests_per_second: float | UnsetType = UNSET  # PostgreSQL doesn't have it: never printed
-    reads_per_second: float | UnsetType = UNSET  # tuples read
-    # Source: pg_stat_all_tables.seq_tup_read + idx_tup_fetch
+    reads_per_second: float | UnsetType = UNSET  # tuples read (pg_stat_all_tables.seq_tup_read + idx_tup_fetch)
     write_bytes_per_second: float | UnsetType = UNSET  # PostgreSQL doesn't have it: never printed
     read_bytes_per_second: float | UnsetType = UNSET  # buffers touched × block size
-    # Source: pg_statio_all_tables, the sum of all *_blks_hit and *_blks_read; block_size
+    # (pg_statio_all_tables: blks_hit + blks_read of heap, idx, toast, tidx; block_size)
     cpu_time_per_second: float | UnsetType = UNSET  # ns of CPU; PostgreSQL doesn't have it: never printed
 
 
@@ -82,8 +79,7 @@ class ReplicaType(IntEnum):
 class Replica(Struct, frozen=True, kw_only=True):
     """A table's copy on one server."""
 
-    node_id: int  # the node beside that server
-    # Source: rangeland.nodes.node_id
+    node_id: int  # the node beside that server (rangeland.nodes.node_id)
     store_id: int  # as node_id: one data directory a node
     replica_id: int  # as node_id: one copy a node
     type: ReplicaType  # 0: a leaseholder is always a full voter
@@ -102,30 +98,25 @@ class Lease(Struct, frozen=True, kw_only=True, omit_defaults=True):
     acquisition_type: int = 0  # 1 transfer, 2 request; PostgreSQL doesn't have it: never printed
     min_expiration: Timestamp  # PostgreSQL doesn't have it: always {}
     term: int = 0  # the WAL timeline of the server that tells
-    # Source: pg_walfile_name(pg_current_wal_lsn()); on a standby pg_stat_wal_receiver.received_tli
+    # (pg_walfile_name(pg_current_wal_lsn()); on a standby pg_stat_wal_receiver.received_tli)
 
 
 class Sizes(Struct, frozen=True, kw_only=True):
     """Bytes on this server's disk; total is the sum of the other three."""
 
     total_bytes: int  # a little less than pg_total_relation_size(), which counts free space and visibility maps
-    table_bytes: int  # the main fork: without the free space and visibility maps
-    # Source: pg_relation_size() of the table
-    indexes_bytes: int  # the table's indexes, not TOAST's
-    # Source: pg_relation_size() of each
-    toast_bytes: int  # TOAST with its index; 0 when there is none
-    # Source: pg_relation_size() of both
+    table_bytes: int  # the main fork: without the free space and visibility maps (pg_relation_size() of the table)
+    indexes_bytes: int  # the table's indexes, not TOAST's (pg_relation_size() of each)
+    toast_bytes: int  # TOAST with its index; 0 when there is none (pg_relation_size() of both)
 
 
 class IndexInfo(Struct, frozen=True, kw_only=True):
     """One index of a table."""
 
-    name: str  # unquoted
-    # Source: pg_class.relname
-    size_bytes: int | UnsetType = UNSET  # absent when a lock kept us from looking
-    # Source: pg_relation_size()
+    name: str  # unquoted (pg_class.relname)
+    size_bytes: int | UnsetType = UNSET  # absent when a lock kept us from looking (pg_relation_size())
     scans: int | UnsetType = UNSET  # since the server's statistics began; absent when unknown
-    # Source: pg_stat_all_indexes.idx_scan
+    # (pg_stat_all_indexes.idx_scan)
 
 
 class RangeInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -143,14 +134,11 @@ class RangeInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ticking: bool = False  # PostgreSQL doesn't have it: never printed
 
     # additions of ours
-    database: str = ""  # of the shared catalogues: the database that they were read in
-    # Source: current_database()
-    schema_name: str = ""  # unquoted
-    # Source: pg_namespace.nspname
-    table: str = ""  # its name, unquoted
-    # Source: pg_class.relname
+    database: str = ""  # of the shared catalogues: the database that they were read in (current_database())
+    schema_name: str = ""  # unquoted (pg_namespace.nspname)
+    table: str = ""  # its name, unquoted (pg_class.relname)
     kind: str = ""  # "table", "partition", "materialized view" or "catalog"
-    # Source: pg_class.relkind, relispartition; pg_namespace.nspname
+    # (pg_class.relkind, relispartition; pg_namespace.nspname)
     sizes: Sizes | None = None  # absent when nobody could look yet: a lock, or beyond an answer's first 10,000
     indexes: list[IndexInfo] = []  # by name; absent when there are none
     size_age_seconds: float | UnsetType = UNSET  # of `sizes`; only when a lock kept us from looking now

@@ -6,8 +6,7 @@ from msgspec import Struct
 class User(Struct, frozen=True):
     """A role with LOGIN."""
 
-    username: str  # the role's name, unquoted
-    # Source: pg_roles.rolname where rolcanlogin
+    username: str  # the role's name, unquoted (pg_roles.rolname where rolcanlogin)
 
 
 class UsersAnswer(Struct, frozen=True, omit_defaults=True):
