@@ -51,7 +51,7 @@ class TablesAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Column(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A column of a table. What is absent is empty or false."""
 
-    name: str = ""  # unquoted (pg_attribute.attname)
+    name: str = ""  # the column's name, unquoted (pg_attribute.attname)
     type: str = ""  # as SQL writes it, such as character varying(20)
     # (format_type() of pg_attribute.atttypid and atttypmod)
     nullable: bool = False  # absent of a column that is NOT NULL (pg_attribute.attnotnull)
@@ -100,7 +100,7 @@ class TableAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     data_total_bytes: int | UnsetType = UNSET  # as sizes.total_bytes; absent with it
 
     # additions of ours
-    schema_name: str = ""  # unquoted (pg_namespace.nspname)
+    schema_name: str = ""  # the table's schema, unquoted (pg_namespace.nspname)
     table: str = ""  # its name, unquoted (pg_class.relname)
     kind: str = ""  # "table", "partitioned table", "partition", "materialized view" or "foreign table"
     # (pg_class.relkind, relispartition)

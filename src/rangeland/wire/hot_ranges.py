@@ -18,28 +18,28 @@ class HotRange(Struct, frozen=True, kw_only=True):
     # (pg_stat_all_tables.n_tup_ins + n_tup_upd + n_tup_del)
     reads_per_second: float  # tuples read, per second (pg_stat_all_tables.seq_tup_read + idx_tup_fetch)
     write_bytes_per_second: float  # PostgreSQL doesn't have it: always 0
-    read_bytes_per_second: float  # buffers touched × block size, per second (as buffers_per_second, block_size)
+    read_bytes_per_second: float  # bytes of the buffers touched, per second (as buffers_per_second, × block_size)
     cpu_time_per_second: float  # ns of CPU per second: PostgreSQL doesn't have it: always 0
-    leaseholder_node_id: int = 0  # the primary's node, filled in by the merge; 0: there is no primary
+    leaseholder_node_id: int = 0  # the primary's node; 0 when there is no primary, and before the merge
     # (pg_is_in_recovery() on every server)
-    table_name: str  # unquoted (pg_class.relname)
-    database_name: str  # of the shared catalogues: the database that they were read in (current_database())
+    table_name: str  # the table's name, unquoted (pg_class.relname)
+    database_name: str  # unquoted; of the shared catalogues: the database that they were read in (current_database())
     index_name: str  # PostgreSQL doesn't have it, a range being a table with all its indexes: always ""
     databases: list[str]  # database_name again, as the newest versions have it
     tables: list[str]  # table_name again, likewise
     indexes: list[str]  # the names of the table's indexes, by name (pg_index.indexrelid, pg_class.relname)
-    schema_name: str  # unquoted (pg_namespace.nspname)
-    replica_node_ids: list[int] = []  # the nodes that hold a copy, ascending, filled in by the merge
+    schema_name: str  # the table's schema, unquoted (pg_namespace.nspname)
+    replica_node_ids: list[int] = []  # the nodes that hold a copy, ascending; [] before the merge
     # (rangeland.nodes; of an unlogged table, by pg_class.relpersistence, the primary's node alone)
     store_id: int  # as node_id: one data directory a node
 
     # additions of ours
     buffers_per_second: float  # buffers touched of table, indexes and TOAST, per second: what "hot" is ordered by
     # (pg_statio_all_tables: blks_hit + blks_read of heap, idx, toast, tidx)
-    disk_read_bytes_per_second: float | UnsetType = UNSET  # of these, not found in shared buffers, × block size
+    disk_read_bytes_per_second: float | UnsetType = UNSET  # bytes of those not found in shared buffers, per second
     # (pg_statio_all_tables: blks_read of heap, idx, toast, tidx; block_size)
-    window_seconds: float | UnsetType = UNSET  # over what time the rates were measured
-    size_bytes: int | UnsetType = UNSET  # table, indexes and TOAST; absent when a lock kept us from looking
+    window_seconds: float | UnsetType = UNSET  # s over which the rates were measured
+    size_bytes: int | UnsetType = UNSET  # of table, indexes and TOAST; absent when a lock kept us from looking
     # (pg_relation_size() of each, looked at once a minute at most)
 
 

@@ -56,7 +56,7 @@ class RangeStatistics(Struct, frozen=True, kw_only=True):
     requests_per_second: float | UnsetType = UNSET  # PostgreSQL doesn't have it: never printed
     reads_per_second: float | UnsetType = UNSET  # tuples read (pg_stat_all_tables.seq_tup_read + idx_tup_fetch)
     write_bytes_per_second: float | UnsetType = UNSET  # PostgreSQL doesn't have it: never printed
-    read_bytes_per_second: float | UnsetType = UNSET  # buffers touched × block size
+    read_bytes_per_second: float | UnsetType = UNSET  # bytes of the buffers touched
     # (pg_statio_all_tables: blks_hit + blks_read of heap, idx, toast, tidx; block_size)
     cpu_time_per_second: float | UnsetType = UNSET  # ns of CPU; PostgreSQL doesn't have it: never printed
 
@@ -113,7 +113,7 @@ class Sizes(Struct, frozen=True, kw_only=True):
 class IndexInfo(Struct, frozen=True, kw_only=True):
     """One index of a table."""
 
-    name: str  # unquoted (pg_class.relname)
+    name: str  # the index's name, unquoted (pg_class.relname)
     size_bytes: int | UnsetType = UNSET  # absent when a lock kept us from looking (pg_relation_size())
     scans: int | UnsetType = UNSET  # since the server's statistics began; absent when unknown
     # (pg_stat_all_indexes.idx_scan)
@@ -134,15 +134,17 @@ class RangeInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ticking: bool = False  # PostgreSQL doesn't have it: never printed
 
     # additions of ours
-    database: str = ""  # of the shared catalogues: the database that they were read in (current_database())
-    schema_name: str = ""  # unquoted (pg_namespace.nspname)
-    table: str = ""  # its name, unquoted (pg_class.relname)
+    database: str = ""  # unquoted; of the shared catalogues: the database that they were read in (current_database())
+    schema_name: str = ""  # the table's schema, unquoted (pg_namespace.nspname)
+    table: str = ""  # the table's name, unquoted (pg_class.relname)
     kind: str = ""  # "table", "partition", "materialized view" or "catalog"
     # (pg_class.relkind, relispartition; pg_namespace.nspname)
     sizes: Sizes | None = None  # absent when nobody could look yet: a lock, or beyond an answer's first 10,000
     indexes: list[IndexInfo] = []  # by name; absent when there are none
-    size_age_seconds: float | UnsetType = UNSET  # of `sizes`; only when a lock kept us from looking now
-    window_seconds: float | UnsetType = UNSET  # over what time `stats` were measured; absent: not yet
+    size_age_seconds: float | UnsetType = (
+        UNSET  # s since `sizes` were read; only when a lock kept us from looking now
+    )
+    window_seconds: float | UnsetType = UNSET  # s over which `stats` were measured; absent: not yet
 
 
 def zero_range_info() -> RangeInfo:
