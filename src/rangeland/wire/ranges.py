@@ -141,9 +141,7 @@ class RangeInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
     # (pg_class.relkind, relispartition; pg_namespace.nspname)
     sizes: Sizes | None = None  # absent when nobody could look yet: a lock, or beyond an answer's first 10,000
     indexes: list[IndexInfo] = []  # by name; absent when there are none
-    size_age_seconds: float | UnsetType = (
-        UNSET  # s since `sizes` were read; only when a lock kept us from looking now
-    )
+    size_age_seconds: float | UnsetType = UNSET  # s since `sizes` were read; absent unless a lock is in the way
     window_seconds: float | UnsetType = UNSET  # s over which `stats` were measured; absent: not yet
 
 
