@@ -15,12 +15,12 @@ from rangeland.auth import Auth
 from rangeland.cluster import Cluster
 from rangeland.cluster import questions as q
 from rangeland.cluster.peer_token import derived
-from rangeland.errors import NotPrimaryError, RangelandError, ServerError, StateError
+from rangeland.errors import NotPrimaryError, RangelandError, RefusedError, ServerError, StateError
 from rangeland.pg import Role, Server
 from rangeland.state import tables
 from rangeland.wire.json import encode
-from rangeland.wire.members import Members, Registration, StatusToKeep
-from rangeland.wire.parts import StatusPart
+from rangeland.wire.members import Members, MembershipChange, Registration, StatusToKeep
+from rangeland.wire.parts import Nothing, StatusPart
 
 RETRY_S = 0.25
 TRY_TIMEOUT_S = 2.0
@@ -143,6 +143,41 @@ class Membership:
             members = await tables.list_members(self._server, deadline=deadline)
         self._cluster.take_members(members)
         return Members(members=members)
+
+    # changing who is a member
+
+    async def answer_change(self, params: MembershipChange, deadline: float) -> Members:
+        """Have the primary's node change it. Raises: NoPrimaryError, RefusedError, PeerError, ServerError."""
+        return await self._cluster.ask_primary(q.WRITE_MEMBERSHIP, params, deadline=deadline)
+
+    async def answer_write_membership(self, params: MembershipChange, deadline: float) -> Members:
+        """On the primary's node: write it, then tell every node that can be reached, those that leave among them.
+
+        Raises: NotPrimaryError, RefusedError, ServerError.
+        """
+        self._server.require_primary()
+        known = {member.node_id for member in await tables.list_members(self._server, deadline=deadline)}
+        self._require_changeable(params, known)
+        await tables.change_membership(self._server, params.node_ids, params.membership, deadline=deadline)
+        members = Members(members=await tables.list_members(self._server, deadline=deadline))
+        everybody = [member.node_id for member in members.members]
+        await self._cluster.ask_all(q.LEARN_MEMBERS, members, deadline=deadline, node_ids=everybody)
+        log.info("membership changed", node_ids=params.node_ids, membership=params.membership)
+        return members
+
+    async def answer_learn(self, params: Members, _deadline: float) -> Nothing:
+        """Take the news of who is a member."""
+        self._cluster.take_members(params.members)
+        return Nothing()
+
+    def _require_changeable(self, params: MembershipChange, known: set[int]) -> None:
+        if unknown := sorted(set(params.node_ids) - known):
+            raise RefusedError(f"there is no node {', '.join(map(str, unknown))}")
+        if params.membership != "active" and self._cluster.node_id in params.node_ids:
+            raise RefusedError(
+                f"node {self._cluster.node_id} is beside the primary, which takes all writes: "
+                "make another server the primary first"
+            )
 
     async def read_state(self, deadline: float) -> None:
         """The cluster's facts and members, from this node's server. Raises: StateError, ServerError."""

@@ -90,6 +90,7 @@ class Node:
             services=self._services,
             collectors=self._collectors,
             membership=self._membership,
+            drain=self._begin_to_drain,
         )
         self._http = HttpServer(make_app(self._services), host=settings.http_host, port=settings.http_port, tls=tls)
 
@@ -210,9 +211,19 @@ class Node:
             log.warning("server is down", cause=down.reason)
         self._membership.changed()
 
+    def _begin_to_drain(self, shut_down: bool) -> None:
+        """Load balancers see it at once; who asks all the same is answered."""
+        self._draining = True
+        log.info("draining", then_ends=shut_down)
+        if shut_down:
+            self._stop.set()
+
     def _unready(self) -> str | None:
         if self._draining:
             return "draining"
+        if self._cluster.node_id and not self._cluster.is_member():
+            node_id = self._cluster.node_id
+            return f"node {node_id} was decommissioned; 'rangeland node recommission {node_id}' takes it back"
         if self._server.down is not None:
             return f"the server is down: {self._server.down.reason}"
         return self._membership.trouble
