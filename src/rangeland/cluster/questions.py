@@ -40,6 +40,8 @@ DATABASE_TABLES = Question("database_tables", p.DatabaseParams, p.DatabaseTables
 TABLE = Question("table", p.TableParams, p.TablePart)
 USERS = Question("users", p.PageParams, UsersAnswer)
 
+REPLICATION = Question("replication", p.Nothing, p.ReplicationPart)
+
 HELLO = Question("hello", m.Hello, m.HelloAnswer)
 REVOKE = Question("revoke", m.Revocation, p.Nothing)
 KEEP_SESSION = Question("keep_session", m.OfflineSession, p.Nothing)
@@ -51,6 +53,7 @@ REGISTER = Question("register", m.Registration, m.Members)
 WRITE_MEMBERSHIP = Question("write_membership", m.MembershipChange, m.Members)
 KEEP_STATUS = Question("keep_status", m.StatusToKeep, p.Nothing)
 NUMBER_DATABASES = Question("number_databases", m.DatabasesToNumber, m.DatabaseNumbers)
+PRIMARY_REPLICATION = Question("primary_replication", p.Nothing, p.ReplicationPart)
 LOGIN = Question("login", m.LoginParams, m.LoginResult)
 MAKE_SESSION = Question("make_session", m.SessionToMake, m.LoginResult)
 WRITE_REVOCATION = Question("write_revocation", m.Revocation, p.Nothing)

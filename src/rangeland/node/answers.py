@@ -112,6 +112,8 @@ def make_answers(
         q.DATABASE_TABLES.path: collectors.tables.collect_tables,
         q.TABLE.path: collectors.tables.collect_table,
         q.USERS.path: collectors.users,
+        q.REPLICATION.path: collectors.replication,
+        q.PRIMARY_REPLICATION.path: collectors.primary_replication,
         q.REVOKE.path: revoke,
         q.KEEP_SESSION.path: keep_session,
         q.GRANT.path: auth.grants.answer,

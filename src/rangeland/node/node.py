@@ -80,6 +80,7 @@ class Node:
             auth=self._auth,
             unready=self._unready,
             verify_peer=lambda token, path: self._tokens.verify(token, path, now_s=time.time()),
+            is_draining=lambda: self._draining,
             role_header=self._role_header,
             insecure=settings.insecure,
             trusted_proxy=settings.trusted_proxy,
