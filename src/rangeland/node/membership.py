@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import hmac
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -40,20 +40,25 @@ class Membership:
         server: Server,
         cluster: Cluster,
         auth: Auth,
-        key: bytes,
+        keys: Sequence[bytes],
         join: tuple[str, ...],
         status: Callable[[float], Awaitable[StatusPart]],
     ) -> None:
         self._server = server
         self._cluster = cluster
         self._auth = auth
-        self._key = key
+        self._keys = keys
         self._join = join
         self._status = status
         self._kept_at = 0.0
         self._changed = asyncio.Event()
         self.registered = asyncio.Event()
         self.trouble: str | None = "this node is not registered yet"
+
+    def use(self, keys: Sequence[bytes]) -> None:
+        """These are the cluster's keys from now on."""
+        self._keys = keys
+        self.changed()
 
     def changed(self) -> None:
         """The server went, came back or changed its role."""
@@ -189,11 +194,17 @@ class Membership:
         self._cluster.take_members(await tables.list_members(self._server, deadline=deadline))
 
     async def _require_own_key(self, facts: tables.ClusterFacts, deadline: float) -> None:
-        """The first node of a cluster writes down a check value of its key; the others must match it."""
-        check = hmac.digest(derived(self._key, "check"), facts.cluster_id.encode(), hashlib.sha256).hex()
-        if facts.key_check is None and self._server.role is Role.PRIMARY:
-            await tables.keep_setting(self._server, "key_check", check, deadline=deadline)
-        elif facts.key_check not in (None, check):
+        """The first node of a cluster writes down a check value of its key; the others must match it.
+
+        Once the primary's node signs with another key, the check value is that one's.
+        """
+        checks = [
+            hmac.digest(derived(key, "check"), facts.cluster_id.encode(), hashlib.sha256).hex() for key in self._keys
+        ]
+        is_known = facts.key_check in (None, *checks)
+        if is_known and facts.key_check != checks[0] and self._server.role is Role.PRIMARY:
+            await tables.keep_setting(self._server, "key_check", checks[0], deadline=deadline)
+        elif not is_known:
             raise StateError(
                 f"cluster.key is not the key of this server's cluster ({facts.cluster_id}): copy that "
                 "cluster's key into --certs-dir, or point --server-url at the right server"

@@ -10,13 +10,14 @@
 SELECT name, value FROM rangeland.settings ORDER BY name;
 
 -- name: write_setting
--- Keep a fact that is not known yet; one that is stays as it was.
+-- Keep a fact in the place of what was known.
 -- since: 150000
 -- on: primary
 -- takes: name text, value text
 -- needs: rangeland
 -- returns: nothing
-INSERT INTO rangeland.settings (name, value) VALUES (%(name)s, %(value)s) ON CONFLICT DO NOTHING;
+INSERT INTO rangeland.settings (name, value) VALUES (%(name)s, %(value)s)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
 -- name: list_members
 -- Every node that was ever registered, by id.

@@ -56,7 +56,7 @@ async def read_facts(server: Server, *, deadline: float) -> ClusterFacts:
 
 
 async def keep_setting(server: Server, name: str, value: str, *, deadline: float) -> None:
-    """Write a fact that is not there yet. Raises: NotPrimaryError, ServerError."""
+    """Write a fact in the place of what was known. Raises: NotPrimaryError, ServerError."""
     await server.write("state", "write_setting", deadline=deadline, name=name, value=value)
 
 
