@@ -45,7 +45,8 @@ openapi: install ## write the API's document, its page and the tables of the ref
 	@$(BIN)/python -m rangeland.openapi
 
 openapi-examples: install ## record the document's examples on a cluster, then as openapi
-	@$(BIN)/python -m rangeland.openapi examples
+	@PYTHONPATH=tests $(BIN)/python -m contract.record_examples
+	@$(BIN)/python -m rangeland.openapi
 
 lock: install ## pin every dependency anew, with hashes and without naming an index
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra demo --extra dev pyproject.toml -o requirements/dev.txt

@@ -125,17 +125,29 @@ def _parameter(parameter: Parameter) -> Json:
         "name": parameter.name,
         "in": parameter.where,
         "description": parameter.text,
-        "required": parameter.where == "path" or parameter.is_required,
+        "required": parameter.where == "path",
         "schema": parameter.schema,
+        "example": _example_value(parameter),
     }
-    return {**made, "style": "form", "explode": False} if parameter.schema.get("type") == "array" else made
+    return {**made, "style": "form", "explode": False} if _is_list(parameter) else made
+
+
+def _example_value(parameter: Parameter) -> object:
+    return [int(part) for part in str(parameter.example).split(",")] if _is_list(parameter) else parameter.example
+
+
+def _is_list(parameter: Parameter) -> bool:
+    """Separated by commas in the address."""
+    return parameter.schema.get("type") == "array"
 
 
 def _form(parameters: list[Parameter]) -> Json:
     schema = {
         "type": "object",
-        "properties": {each.name: {**each.schema, "description": each.text} for each in parameters},
-        "required": [each.name for each in parameters if each.is_required],
+        "properties": {
+            each.name: {**each.schema, "description": each.text, "examples": [each.example]} for each in parameters
+        },
+        "required": [each.name for each in parameters],
     }
     return {"required": False, "content": {FORM: {"schema": schema}}}
 

@@ -20,14 +20,17 @@ from rangeland.wire.sessions import Session
 
 Schema = dict[str, Any]
 REFERENCE = "#/components/schemas/{name}"
-PASSED_THROUGH = (Session, RangeInfo)  # bytes in the answers that hold them, which only name their schema
+PASSED_THROUGH: set[type[Struct]] = {
+    Session,
+    RangeInfo,
+}  # bytes in the answers that hold them, which only name their schema
 
 _FORMATS = {"RFC 3339": "date-time", "UUID": "uuid"}  # by how the comment of a text begins
 
 
 def component_schemas(types: set[type[Struct]]) -> dict[str, Schema]:
     """The schemas of these types and of all that they are made of, by name, in order of name."""
-    roots: list[type[Struct]] = sorted([*types.union(PASSED_THROUGH)], key=lambda type_: type_.__name__)
+    roots = sorted(types | PASSED_THROUGH, key=lambda type_: type_.__name__)
     _, components = msgspec.json.schema_components(roots, ref_template=REFERENCE)
     class_by_name = _classes(roots)
     return {name: _corrected(class_by_name[name], schema) for name, schema in sorted(components.items())}
