@@ -42,7 +42,11 @@ def known(cluster: Cluster, apis: list[Api], token: str) -> Iterator[dict[str, o
 def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     """Strict pydantic models that a client of ours would generate: no conversion, no unknown field."""
     file = tmp_path_factory.mktemp("models") / "rangeland_models.py"
-    argv: list[str | Path] = [Path(sys.executable).with_name("datamodel-codegen"), "--input", ROOT / SERVED / "openapi.json"]
+    argv: list[str | Path] = [
+        Path(sys.executable).with_name("datamodel-codegen"),
+        "--input",
+        ROOT / SERVED / "openapi.json",
+    ]
     argv += ["--input-file-type", "openapi", "--output", file, "--output-model-type", "pydantic_v2.BaseModel"]
     argv += ["--extra-fields", "forbid", "--strict-nullable", "--formatters", "builtin"]
     subprocess.run(argv, check=True, timeout=60)

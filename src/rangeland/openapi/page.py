@@ -89,7 +89,8 @@ def _operation(path: str, method: str, operation: Json) -> Iterator[str]:
     yield from _table(("status", "body", ""), _answers(operation["responses"]))
     for content in operation["responses"]["200"]["content"].values():
         if "example" in content:
-            text = json.dumps(content["example"], indent=2, ensure_ascii=False)
+            example = content["example"]
+            text = example if isinstance(example, str) else json.dumps(example, indent=2, ensure_ascii=False)
             yield f"<details><summary>An answer, shortened</summary><pre>{_escaped(text)}</pre></details>"
 
 
