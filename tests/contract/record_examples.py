@@ -72,7 +72,7 @@ def shortened(value: Any) -> Any:
     if isinstance(value, list):
         return [shortened(each) for each in value[:ENTRIES]]
     if isinstance(value, dict):
-        count = NAMES if all("." in name for name in islice(value, 3)) else len(value)
+        count = NAMES if all(isinstance(each, int | float) for each in value.values()) else len(value)
         return {name: shortened(each) for name, each in islice(value.items(), count)}
     return value
 

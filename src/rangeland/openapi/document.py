@@ -93,7 +93,7 @@ def _operation(endpoint: Endpoint) -> Json:
     operation: Json = {
         "operationId": endpoint.operation,
         "summary": summary,
-        "description": " ".join(filter(None, (text, _WHO[endpoint.access]))),
+        "description": f"{text} {_WHO[endpoint.access]}",
         "tags": [_tag(endpoint)],
         "x-stability": "stable" if endpoint.stable else "unstable",
         "security": _SECURITY[endpoint.access],
@@ -112,7 +112,7 @@ def _docstring(endpoint: Endpoint) -> tuple[str, str]:
         raise ValueError(f"{endpoint.operation} has no docstring: it is the operation's summary")
     whole = " ".join(re.sub(r"\s*(Source|Raises):.*", "", text, flags=re.DOTALL).split())
     first = text.splitlines()[0].partition(";")[0].rstrip(".")
-    return first, "" if whole.rstrip(".") == first else whole
+    return first, whole
 
 
 def _tag(endpoint: Endpoint) -> str:
