@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from rangeland.api.asking import Asking
 from rangeland.api.health import parse_flag
-from rangeland.api.replies import HttpError, bytes_reply
+from rangeland.api.replies import HttpError, bytes_reply, json_reply
 from rangeland.cluster import questions as q
 from rangeland.errors import RangelandError
 from rangeland.merge.restart_safety import decide_restart
@@ -29,7 +29,9 @@ async def show_restart_safety(asking: Asking) -> Response:
         return await _decide(asking, is_relaxed=is_relaxed)
 
     answer = await services.flights.join(("restart_safety", is_relaxed), ask)
-    return bytes_reply(encode(answer), status=200 if answer.is_restart_safe else 503)
+    if answer.is_restart_safe:
+        return json_reply(answer)
+    return bytes_reply(encode(answer), status=503)
 
 
 async def _decide(asking: Asking, *, is_relaxed: bool) -> RestartSafetyAnswer:
