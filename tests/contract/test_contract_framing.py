@@ -81,7 +81,10 @@ def test_login_and_logout_do_not_exist_for_other_methods_than_post(
         "/api/v2/nowhere/",
         "/api/v2/Nodes/",
         "/api/v2/nodes/1/",
-        "/api/v2/nodes//ranges/",
+        "/api/v2",
+        "/api/v2//nowhere/",
+        "//nowhere.example/",
+        "/api/v2/../../etc/passwd",
         "/api/v2/ranges/",
         "/api/v2/ranges/abc/",
         "/api/v2/ranges/-1/",
@@ -94,6 +97,42 @@ def test_login_and_logout_do_not_exist_for_other_methods_than_post(
 )
 def test_an_unknown_path_is_404_before_anybody_is_asked_who_they_are(apis: list[Api], path: str) -> None:
     require_error(apis[0].get(path), 404, "404 page not found")
+
+
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("//api/v2/health/", "/api/v2/health/"),
+        ("/api/v2//nodes/", "/api/v2/nodes/"),
+        ("/api//v2/sessions", "/api/v2/sessions"),
+        ("/api/v2/./ranges//hot/?limit=1&start=x", "/api/v2/ranges/hot/?limit=1&start=x"),
+        ("/api/v2/x/../nodes/", "/api/v2/nodes/"),
+        ("/../health", "/health"),
+        ("/%2E%2E/api/v2/health/", "/api/v2/health/"),
+        ("/%2Fapi/v2/health/", "/api/v2/health/"),
+    ],
+)
+def test_a_path_that_was_put_together_badly_leads_to_the_one_that_is_meant(
+    apis: list[Api], path: str, location: str
+) -> None:
+    """As the reference has it; only to a path of ours, on this host."""
+    answer = apis[0].get(path)
+    require_error(answer, 301, "Moved Permanently")
+    assert answer.headers["location"] == location
+    assert apis[0].get(location).status in (200, 401)
+
+
+@pytest.mark.parametrize(
+    "path", ["//evil.example/api/v2/health/", "/\\evil.example/..//", "/%5Cevil.example//health"]
+)
+def test_no_path_leads_to_another_host(apis: list[Api], path: str) -> None:
+    assert apis[0].get(path).status in (400, 404)
+
+
+def test_a_login_is_not_led_elsewhere(cluster: Cluster, apis: list[Api]) -> None:
+    """A client would come back with GET, and with the password in a query that is logged."""
+    form = f"username={cluster.username}&password={cluster.password}"
+    require_error(apis[0].request("POST", "/api/v2//login/", body=form), 404, "404 page not found")
 
 
 def test_a_very_long_path_and_query_are_answered(apis: list[Api], token: str) -> None:

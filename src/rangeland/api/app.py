@@ -12,17 +12,21 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rangeland.api.asking import Asking, begin
 from rangeland.api.authenticate import require_access
+from rangeland.api.forwarding import Forwarded
+from rangeland.api.paths import cleaned_path
 from rangeland.api.replies import NOT_FOUND, Body, HttpError, body_reply, error_reply, internal_error
 from rangeland.api.routes import ENDPOINTS, Access, Endpoint
 from rangeland.api.services import Services
 from rangeland.errors import NoPrimaryError, RangelandError
 
 SEND_TIMEOUT_S = 10.0  # a client that takes nothing for this long has vanished
+
+MOVED = "Moved Permanently"
 
 log = structlog.get_logger()
 
@@ -61,7 +65,7 @@ def make_app(services: Services) -> ASGIApp:
         exception_handlers={404: _no_such_path, 405: _wrong_method, Exception: _failed},
     )
     app.router.redirect_slashes = False
-    return _Guarded(app)
+    return _Guarded(Forwarded(app, services))
 
 
 async def respond(asking: Asking, endpoint: Endpoint) -> Response:
@@ -98,8 +102,18 @@ def _handler(endpoint: Endpoint, services: Services) -> Callable[[Request], Awai
     return handle
 
 
-async def _no_such_path(_request: Request, _exc: Exception) -> Response:
+async def _no_such_path(request: Request, _exc: Exception) -> Response:
+    """404; a path with `//`, `.` or `..` leads to the one that was meant, where we serve that."""
+    location = cleaned_path(request.scope["path"]) if request.method in ("GET", "HEAD") else None
+    if location is not None and _serves(request, location):
+        query = request.scope["query_string"].decode("latin-1")
+        return error_reply(HttpError(301, MOVED, {"location": f"{location}?{query}" if query else location}))
     return error_reply(HttpError(404, NOT_FOUND))
+
+
+def _serves(request: Request, path: str) -> bool:
+    scope = {**request.scope, "path": path, "path_params": {}}
+    return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
 
 async def _wrong_method(request: Request, exc: Exception) -> Response:
