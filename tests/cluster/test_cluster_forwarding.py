@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from urllib.parse import urlencode
 
+import psycopg
 import pytest
 
 from fix_cluster import ANSWER_S, FORM, Api, apis_of, log_in, new_client, running_cluster, wait_until
+from fix_engine import wait_for_replay
 from rangeland.engine.cluster import Cluster
 from rangeland.engine.workplace import Workplace
 from rangeland.tls import create_ca, create_node
@@ -200,6 +202,38 @@ def test_works_in_http_2_too(cluster: Cluster, apis: list[Api], token: str) -> N
     done = subprocess.run([*command, url], capture_output=True, text=True, check=True)
     body, _, version = done.stdout.rpartition(" ")
     assert (json.loads(body)["ranges"][0]["source_node_id"], version) == (2, "2")
+
+
+def test_what_is_about_one_connection_stays_there(cluster: Cluster, apis: list[Api], token: str) -> None:
+    """A header that Connection names is one; and a body may come in chunks."""
+    hop = {"Connection": "keep-alive, X-Cockroach-API-Session", "TE": "trailers", "Upgrade": "h2c"}
+    assert apis[0].get(f"{HERE}&remote_node_id=2", token, headers=hop).text == "invalid session header\n"
+    form = urlencode({"username": cluster.username, "password": cluster.password}).encode()
+    with closing(apis[0].connect()) as connection:
+        chunks = iter([form[:5], form[5:]])
+        connection.request("POST", "/api/v2/login/?remote_node_id=2", body=chunks, encode_chunked=True)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()[:11]) == (200, b'{"session":')
+        connection.request("GET", "/api/v2/health/?remote_node_id=2")
+        assert connection.getresponse().read() == b"{}"
+
+
+@pytest.fixture(scope="module")
+def large(cluster: Cluster) -> str:
+    """The path of a large answer of node 2."""
+    with psycopg.connect(cluster.servers[0].conninfo(), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE large")
+    with psycopg.connect(cluster.servers[0].conninfo("large")) as connection:
+        make = "EXECUTE format('CREATE TABLE a_table_with_a_long_name_%s ()', n)"
+        connection.execute(f"DO $$ BEGIN FOR n IN 1..2000 LOOP {make}; END LOOP; END $$")
+    wait_for_replay(cluster.servers[0], cluster.servers[1], timeout_s=30)
+    return "/api/v2/nodes/local/ranges/?remote_node_id=2"
+
+
+def test_a_large_answer_comes_whole(apis: list[Api], token: str, large: str) -> None:
+    answer = apis[0].get(large, token)
+    assert len(answer.body) == int(answer.headers["content-length"]) > 1_000_000
+    assert len(answer.json["ranges"]) > 2000
 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])

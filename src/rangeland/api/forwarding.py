@@ -99,7 +99,7 @@ class Forwarded:
                 request = await _passed(asking)
             async with forwarding.passed_on(node_id, request, deadline=asking.deadline) as stream:
                 has_begun = True
-                await _relay(stream, send)
+                await relay(stream, send)
         except TimeoutError as exc:
             if has_begun:
                 raise
@@ -168,7 +168,7 @@ def _request_headers(scope: Scope) -> Iterator[tuple[str, str]]:
             yield name, value
 
 
-async def _relay(stream: Stream, send: Send) -> None:
+async def relay(stream: Stream, send: Send) -> None:
     """The answer piece by piece: a client that reads slowly slows down the node that answers, and fills nothing."""
     dropped = HOP_BY_HOP | OF_THIS_ANSWER | _named_by_connection(stream.headers)
     headers = [
