@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from urllib.parse import urlencode
@@ -17,9 +18,10 @@ import pytest
 
 from fix_cluster import ANSWER_S, FORM, Api, apis_of, log_in, new_client, running_cluster, wait_until
 from fix_engine import wait_for_replay
+from rangeland.cluster.peer_token import PeerTokens
 from rangeland.engine.cluster import Cluster
 from rangeland.engine.workplace import Workplace
-from rangeland.tls import create_ca, create_node
+from rangeland.tls import create_ca, create_node, read_cluster_key
 
 GENERIC = "An internal server error has occurred. Please check your Rangeland logs for more details."
 HERE = "nodes/local/ranges/?limit=1"  # tells by its source_node_id who has answered
@@ -176,6 +178,37 @@ def test_who_claims_to_be_a_node_needs_the_cluster_key(apis: list[Api], token: s
     assert (answer.status, answer.text) == (403, "not signed with this cluster's key\n")
 
 
+def signed(cluster: Cluster, node_id: int, address: str, *, off_s: float = 0.0) -> dict[str, str]:
+    """As a node signs that it passes a request of this address on to that node."""
+    certs_dir = cluster.nodes[0].certs_dir
+    assert certs_dir is not None
+    text = f"a request to node {node_id} for the client {address}"
+    token = PeerTokens(read_cluster_key(certs_dir)).sign(text, now_s=time.time() + off_s)
+    return {"X-Rangeland-Forwarded": token, "X-Rangeland-Client": address}
+
+
+def test_a_signature_is_for_one_node_and_one_address(cluster: Cluster, apis: list[Api], token: str) -> None:
+    right = signed(cluster, 1, "192.0.2.10")
+    assert apis[0].get(HERE, token, headers=right).status == 200
+    assert apis[1].get(HERE, token, headers=right).status == 403
+    assert apis[0].get(HERE, token, headers={**right, "X-Rangeland-Client": "192.0.2.11"}).status == 403
+
+
+def test_a_request_that_was_passed_on_is_not_passed_on_again(cluster: Cluster, apis: list[Api], token: str) -> None:
+    assert who(apis[0], token, f"{HERE}&remote_node_id=2", **signed(cluster, 1, "192.0.2.12")) == 1
+
+
+@pytest.mark.parametrize("off_s", [600.0, -600.0])
+def test_a_signature_by_a_clock_that_is_off_is_told_the_time(
+    cluster: Cluster, apis: list[Api], token: str, off_s: float
+) -> None:
+    """With which the other node signs again, as it does with its questions."""
+    answer = apis[0].get(HERE, token, headers=signed(cluster, 1, "192.0.2.13", off_s=off_s))
+    assert answer.status == 401
+    assert abs(int(answer.headers["x-rangeland-time-ns"]) / 1e9 - time.time()) < 5
+    assert "x-rangeland-node" not in answer.headers
+
+
 def test_no_password_of_a_query_is_in_a_log(cluster: Cluster, apis: list[Api]) -> None:
     secret = "a-secret-in-a-query"
     for path in ("login/", "nowhere/", "/../login/"):
@@ -286,6 +319,23 @@ def test_a_node_with_another_authority_s_certificate_is_sent_nothing(
         cluster.nodes[1].stop()
         cluster.nodes[1].start()
     wait_until(lambda: who_or_nobody(apis[0], token) == 2, "it is asked again")
+
+
+def test_a_decommissioned_node_is_named_by_nobody(cluster: Cluster, apis: list[Api], token: str) -> None:
+    """Of an active one it is said that it can't be reached."""
+    with psycopg.connect(cluster.servers[0].conninfo(), autocommit=True) as connection:
+        columns = "node_id, http_addr, sql_addr, membership"
+        add = f"INSERT INTO rangeland.nodes ({columns}) VALUES (%s, %s, 'localhost:9', %s)"
+        for node_id, membership in ((77, "decommissioned"), (78, "active")):
+            connection.execute(add.encode(), [node_id, f"localhost:{node_id}", membership])
+    wait_for_replay(cluster.servers[0], cluster.servers[1])
+    cluster.nodes[1].stop()
+    cluster.nodes[1].start()  # it reads then who there is
+    cluster.nodes[1].wait_until_ready()
+    gone = apis[1].get("health/?remote_node_id=77")
+    assert (gone.status, gone.text.partition(": the")[0]) == (400, "unable to get address for nodeID: 77")
+    silent = apis[1].get("health/?remote_node_id=78")
+    assert (silent.status, silent.text.partition(" (")[0]) == (500, f"{GENERIC}\nfailed to dial into node 78")
 
 
 def who_or_nobody(api: Api, token: str) -> int:
