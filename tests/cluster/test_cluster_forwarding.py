@@ -151,13 +151,19 @@ def test_a_strange_target_leads_to_no_other_host(apis: list[Api], target: str) -
     answer = apis[0].request(
         "GET", target if target.startswith("/") else f"/{target}", headers={"Cookie": "remote_node_id=2"}
     )
-    assert answer.status in (400, 404)
+    assert answer.status in (301, 400, 404)
+    assert not answer.headers.get("location", "/x").startswith(("//", "/\\"))
     if target in ("@localhost/", "*"):
         with closing(apis[0].connect()) as connection:
             connection.putrequest("GET", target)
             connection.putheader("Cookie", "remote_node_id=2")
             connection.endheaders()
-            assert connection.getresponse().status in (400, 404)
+            assert connection.getresponse().status in (301, 400, 404)
+
+
+def test_a_redirect_to_a_clean_path_keeps_the_node(apis: list[Api]) -> None:
+    answer = apis[0].get("/api//v2/health/?remote_node_id=2")
+    assert (answer.status, answer.headers["location"]) == (301, "/api/v2/health/?remote_node_id=2")
 
 
 def test_wrong_logins_count_for_the_client_and_not_for_the_node(cluster: Cluster, apis: list[Api]) -> None:

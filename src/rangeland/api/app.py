@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import posixpath
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from starlette.applications import Starlette
@@ -12,21 +14,18 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rangeland.api.asking import Asking, begin
 from rangeland.api.authenticate import require_access
 from rangeland.api.forwarding import Forwarded
-from rangeland.api.paths import cleaned_path
 from rangeland.api.replies import NOT_FOUND, Body, HttpError, body_reply, error_reply, internal_error
 from rangeland.api.routes import ENDPOINTS, Access, Endpoint
 from rangeland.api.services import Services
 from rangeland.errors import NoPrimaryError, RangelandError
 
 SEND_TIMEOUT_S = 10.0  # a client that takes nothing for this long has vanished
-
-MOVED = "Moved Permanently"
 
 log = structlog.get_logger()
 
@@ -65,7 +64,7 @@ def make_app(services: Services) -> ASGIApp:
         exception_handlers={404: _no_such_path, 405: _wrong_method, Exception: _failed},
     )
     app.router.redirect_slashes = False
-    return _Guarded(Forwarded(app, services))
+    return _Guarded(_Cleaned(Forwarded(app, services)))  # cleaned first: a redirect keeps remote_node_id
 
 
 async def respond(asking: Asking, endpoint: Endpoint) -> Response:
@@ -102,30 +101,42 @@ def _handler(endpoint: Endpoint, services: Services) -> Callable[[Request], Awai
     return handle
 
 
-async def _no_such_path(request: Request, _exc: Exception) -> Response:
-    """404; a path with `//`, `.` or `..` leads to the one that was meant, where we serve that."""
-    location = cleaned_path(request.scope["path"]) if request.method in ("GET", "HEAD") else None
-    if location is not None and _serves(request, location):
-        query = request.scope["query_string"].decode("latin-1")
-        return error_reply(HttpError(301, MOVED, {"location": f"{location}?{query}" if query else location}))
+async def _no_such_path(_request: Request, _exc: Exception) -> Response:
     return error_reply(HttpError(404, NOT_FOUND))
-
-
-def _serves(request: Request, path: str) -> bool:
-    scope = {**request.scope, "path": path, "path_params": {}}
-    return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
 
 async def _wrong_method(request: Request, exc: Exception) -> Response:
     if request.url.path.rstrip("/") in ("/api/v2/login", "/api/v2/logout"):
         return error_reply(HttpError(404, "not found"))  # the contract's answer of these two
-    headers = dict(exc.headers or {}) if isinstance(exc, HTTPException) else {}
-    return error_reply(HttpError(405, "Method Not Allowed", headers))
+    allowed = (exc.headers or {}).get("Allow", "") if isinstance(exc, HTTPException) else ""
+    in_order = ", ".join(sorted(allowed.split(", ")))  # Starlette's comes from a set
+    return error_reply(HttpError(405, "Method Not Allowed", {"allow": in_order}))
 
 
 async def _failed(request: Request, exc: Exception) -> Response:
     log.error("a request met a bug", path=request.url.path, exc_info=exc)
     return error_reply(internal_error())
+
+
+def clean_path(path: str) -> str:
+    """Without empty parts, `.` and `..`; the trailing slash stays. It begins with one slash: never another host."""
+    cleaned = "/" + posixpath.normpath("/" + path).lstrip("/")
+    return cleaned + "/" if path.endswith("/") and cleaned != "/" else cleaned
+
+
+class _Cleaned:
+    """Send who asks for a path with `//` or `..` to the clean one, as the reference's router does."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or (cleaned := clean_path(scope["path"])) == scope["path"]:
+            await self._app(scope, receive, send)
+            return
+        query = scope["query_string"].decode("latin-1")
+        location = quote(cleaned) + (f"?{query}" if query else "")
+        await error_reply(HttpError(301, "Moved Permanently", {"location": location}))(scope, receive, send)
 
 
 class _Guarded:
