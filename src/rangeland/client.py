@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
+from rangeland.config import REQUEST_TIMEOUT_S
 from rangeland.errors import PeerError
 
 CONNECTIONS_PER_HOST = 4  # held: a stopped, dripping or black-hole peer then costs 10 ms, not a socket a question
@@ -50,6 +51,7 @@ class Client:
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
         self._streaming: aiohttp.ClientSession | None = None
+        self._retired: set[asyncio.Task[None]] = set()
 
     async def request(
         self,
@@ -60,17 +62,17 @@ class Client:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> Reply:
-        """Ask and read the whole answer before `deadline` (loop time). Raises: PeerError, with the cause."""
-        if self._session is None:
-            self._session = self._opened(CONNECTIONS_PER_HOST)
+        """Ask and read the whole answer before `deadline` (loop time). Raises: PeerError, with the cause.
+
+        Asks a second time where a kept connection turns out to be closed: the other end renews its certificates, or
+        was started again.
+        """
         try:
-            async with (
-                asyncio.timeout_at(deadline),
-                self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as response,
-            ):
-                content = await response.read()
-                lowered = {name.lower(): value for name, value in response.headers.items()}
-                return Reply(response.status, lowered, content)
+            async with asyncio.timeout_at(deadline):
+                try:
+                    return await self._request(method, url, headers, body)
+                except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+                    return await self._request(method, url, headers, body)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as exc:
             raise _peer_error(exc) from exc
 
@@ -108,12 +110,27 @@ class Client:
             lowered = tuple((name.lower(), value) for name, value in response.headers.items())
             yield Stream(response.status, lowered, _chunks(response))
 
+    async def _request(self, method: str, url: str, headers: Mapping[str, str] | None, body: bytes | None) -> Reply:
+        if self._session is None:
+            self._session = self._opened(CONNECTIONS_PER_HOST)
+        async with self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as response:
+            content = await response.read()
+            lowered = {name.lower(): value for name, value in response.headers.items()}
+            return Reply(response.status, lowered, content)
+
     def use_tls(self, tls: ssl.SSLContext) -> None:
         """Trust another CA from now on; open questions end on their old connections."""
         self._tls = tls
-        self._closing = asyncio.get_running_loop().create_task(_closed(*self._taken()))
+        if self._session is not None or self._streaming is not None:
+            task = asyncio.get_running_loop().create_task(_close_later(*self._taken()))
+            self._retired.add(task)
+            task.add_done_callback(self._retired.discard)
 
     async def close(self) -> None:
+        for task in self._retired:
+            task.cancel()
+        if self._retired:
+            await asyncio.wait(self._retired)
         await _closed(*self._taken())
 
     def _taken(self) -> tuple[aiohttp.ClientSession | None, ...]:
@@ -169,6 +186,14 @@ def _peer_error(exc: Exception) -> PeerError:
             return PeerError("its address is no address")
         case _:
             return PeerError(f"the connection broke: {exc or type(exc).__name__}")
+
+
+async def _close_later(*sessions: aiohttp.ClientSession | None) -> None:
+    """Once every question that they may be answering is over."""
+    try:
+        await asyncio.sleep(REQUEST_TIMEOUT_S)
+    finally:
+        await _closed(*sessions)
 
 
 def _reason(exc: OSError) -> str:

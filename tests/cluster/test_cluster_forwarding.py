@@ -21,7 +21,7 @@ from fix_engine import wait_for_replay
 from rangeland.cluster.peer_token import PeerTokens
 from rangeland.engine.cluster import Cluster
 from rangeland.engine.workplace import Workplace
-from rangeland.tls import create_ca, create_node, read_cluster_key
+from rangeland.tls import create_ca, create_node, read_cluster_keys
 
 GENERIC = "An internal server error has occurred. Please check your Rangeland logs for more details."
 HERE = "nodes/local/ranges/?limit=1"  # tells by its source_node_id who has answered
@@ -189,7 +189,7 @@ def signed(cluster: Cluster, node_id: int, address: str, *, off_s: float = 0.0) 
     certs_dir = cluster.nodes[0].certs_dir
     assert certs_dir is not None
     text = f"a request to node {node_id} for the client {address}"
-    token = PeerTokens(read_cluster_key(certs_dir)).sign(text, now_s=time.time() + off_s)
+    token = PeerTokens(read_cluster_keys(certs_dir)).sign(text, now_s=time.time() + off_s)
     return {"X-Rangeland-Forwarded": token, "X-Rangeland-Client": address}
 
 

@@ -88,9 +88,10 @@ async def respond(asking: Asking, endpoint: Endpoint) -> Response:
 
 
 def _require_member(asking: Asking, endpoint: Endpoint) -> None:
-    """A node without an id knows no cluster yet: an empty answer of its would be a wrong one."""
+    """A node without an id knows no cluster yet, and one that was decommissioned isn't told of it any more: an empty
+    or an old answer would be a wrong one."""
     services = asking.services
-    if endpoint.access is Access.READER and not services.cluster.node_id:
+    if endpoint.access is Access.READER and not services.cluster.is_member():
         raise internal_error(services.unready() or "this node is not registered yet")
 
 
