@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
+from yarl import URL
 
 from rangeland.config import REQUEST_TIMEOUT_S
 from rangeland.errors import PeerError
 
 CONNECTIONS_PER_HOST = 4  # held: a stopped, dripping or black-hole peer then costs 10 ms, not a socket a question
+STREAMS_PER_HOST = (
+    32  # answers that are passed on: as many as slow clients may hold, and apart from our own questions
+)
+STREAM_IDLE_S = 10.0  # a sender that gives nothing for this long has vanished
 KEEPALIVE_S = 60.0
 
 
@@ -26,6 +32,15 @@ class Reply:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer whose body is still to be read, as it was sent: compressed where it was. Names are in lower case."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    chunks: AsyncIterator[bytes]  # raises PeerError where the sender stops before the end
+
+
 class Client:
     """Connections to other nodes' HTTP ports, kept open between questions.
 
@@ -35,6 +50,7 @@ class Client:
     def __init__(self, tls: ssl.SSLContext | None) -> None:
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
+        self._streaming: aiohttp.ClientSession | None = None
         self._retired: set[asyncio.Task[None]] = set()
 
     async def request(
@@ -57,18 +73,46 @@ class Client:
                     return await self._request(method, url, headers, body)
                 except (aiohttp.ServerDisconnectedError, ConnectionResetError):
                     return await self._request(method, url, headers, body)
-        except TimeoutError as exc:
-            raise PeerError("no answer in time") from exc
-        except aiohttp.ClientConnectorCertificateError as exc:
-            raise PeerError(f"its certificate is not to be trusted: {exc.certificate_error}") from exc
-        except aiohttp.ClientConnectorError as exc:
-            raise PeerError(f"can't connect: {_reason(exc.os_error)}") from exc
-        except (aiohttp.ClientError, OSError, ValueError) as exc:
-            raise PeerError(f"the connection broke: {exc or type(exc).__name__}") from exc
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as exc:
+            raise _peer_error(exc) from exc
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        base: str,
+        target: str,
+        *,
+        deadline: float,
+        headers: Iterable[tuple[str, str]],
+        body: bytes | None,
+    ) -> AsyncIterator[Stream]:
+        """Send exactly these headers, and have the head of the answer before `deadline`; its body follows.
+
+        `target` is a path with its query, encoded already. Raises: PeerError, with the cause.
+        """
+        if self._streaming is None:
+            self._streaming = self._opened(STREAMS_PER_HOST)
+        try:
+            async with asyncio.timeout_at(deadline):
+                response = await self._streaming.request(
+                    method,
+                    URL(base + target, encoded=True),
+                    headers=list(headers),
+                    data=body,
+                    allow_redirects=False,
+                    auto_decompress=False,
+                    skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
+                )
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as exc:
+            raise _peer_error(exc) from exc
+        async with response:
+            lowered = tuple((name.lower(), value) for name, value in response.headers.items())
+            yield Stream(response.status, lowered, _chunks(response))
 
     async def _request(self, method: str, url: str, headers: Mapping[str, str] | None, body: bytes | None) -> Reply:
         if self._session is None:
-            self._session = self._opened()
+            self._session = self._opened(CONNECTIONS_PER_HOST)
         async with self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as response:
             content = await response.read()
             lowered = {name.lower(): value for name, value in response.headers.items()}
@@ -77,9 +121,8 @@ class Client:
     def use_tls(self, tls: ssl.SSLContext) -> None:
         """Trust another CA from now on; open questions end on their old connections."""
         self._tls = tls
-        if self._session is not None:
-            task = asyncio.get_running_loop().create_task(_close_later(self._session))
-            self._session = None
+        if self._session is not None or self._streaming is not None:
+            task = asyncio.get_running_loop().create_task(_close_later(*self._taken()))
             self._retired.add(task)
             task.add_done_callback(self._retired.discard)
 
@@ -88,15 +131,18 @@ class Client:
             task.cancel()
         if self._retired:
             await asyncio.wait(self._retired)
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await _closed(*self._taken())
 
-    def _opened(self) -> aiohttp.ClientSession:
+    def _taken(self) -> tuple[aiohttp.ClientSession | None, ...]:
+        taken = (self._session, self._streaming)
+        self._session = self._streaming = None
+        return taken
+
+    def _opened(self, connections_per_host: int) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             ssl=self._tls if self._tls is not None else True,
             limit=0,
-            limit_per_host=CONNECTIONS_PER_HOST,
+            limit_per_host=connections_per_host,
             keepalive_timeout=KEEPALIVE_S,
             ttl_dns_cache=10,
         )
@@ -109,12 +155,45 @@ class Client:
         )
 
 
-async def _close_later(session: aiohttp.ClientSession) -> None:
-    """Once every question that it may be answering is over."""
+async def _closed(*sessions: aiohttp.ClientSession | None) -> None:
+    for session in sessions:
+        if session is not None:
+            await session.close()
+
+
+async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    while True:
+        try:
+            async with asyncio.timeout(STREAM_IDLE_S):
+                chunk = await response.content.readany()
+        except (TimeoutError, aiohttp.ClientError, OSError) as exc:
+            raise _peer_error(exc) from exc
+        if not chunk:
+            return
+        yield chunk
+
+
+def _peer_error(exc: Exception) -> PeerError:
+    """What went wrong with the other node, without the URL: its query may hold a password."""
+    match exc:
+        case TimeoutError():
+            return PeerError("no answer in time")
+        case aiohttp.ClientConnectorCertificateError():
+            return PeerError(f"its certificate is not to be trusted: {exc.certificate_error}")
+        case aiohttp.ClientConnectorError():
+            return PeerError(f"can't connect: {_reason(exc.os_error)}")
+        case aiohttp.InvalidURL():
+            return PeerError("its address is no address")
+        case _:
+            return PeerError(f"the connection broke: {exc or type(exc).__name__}")
+
+
+async def _close_later(*sessions: aiohttp.ClientSession | None) -> None:
+    """Once every question that they may be answering is over."""
     try:
         await asyncio.sleep(REQUEST_TIMEOUT_S)
     finally:
-        await session.close()
+        await _closed(*sessions)
 
 
 def _reason(exc: OSError) -> str:

@@ -158,6 +158,14 @@ SETTINGS: tuple[Setting, ...] = (
         metavar="https://HOST:8080",
         flag_name="url",
     ),
+    Setting(
+        "expire_after",
+        "How long a session lives that is made without a password.",
+        ("auth-session login",),
+        default="1h",  # as the reference's
+        kind="duration",
+        metavar="DURATION",
+    ),
     Setting("nodes", "How many servers and nodes.", ("demo",), 3, "number", "N"),
     Setting("http_port", "The first node's HTTP port; the others follow.", ("demo",), 8080, "number", "PORT"),
     Setting("sql_port", "The first server's SQL port; the others follow.", ("demo",), 26257, "number", "PORT"),
@@ -180,8 +188,9 @@ SETTINGS: tuple[Setting, ...] = (
 
 
 def settings_of(command: str) -> tuple[Setting, ...]:
-    """The settings of one command, in the order in which its help shows them."""
-    return tuple(setting for setting in SETTINGS if command in setting.commands)
+    """The settings of one command, in the order in which its help shows them; "GROUP NAME" has its group's, too."""
+    own = {command, command.partition(" ")[0]}
+    return tuple(setting for setting in SETTINGS if own.intersection(setting.commands))
 
 
 def load_settings(command: str, flags: Mapping[str, Any], config_file: str | None = None) -> dict[str, Any]:

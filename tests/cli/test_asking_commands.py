@@ -39,10 +39,9 @@ def ask(small_cluster: Cluster, tmp_path: Path) -> Ask:
     """Run a command that finds the node and its key in the environment."""
     [node] = small_cluster.nodes
 
-    def run(*words: str) -> Completed:
-        return run_command(
-            *words, home=tmp_path, RANGELAND_NODE_URL=node.url, RANGELAND_CERTS_DIR=node.certs_dir or ""
-        )
+    def run(*words: str, **variables: str) -> Completed:
+        own = {"RANGELAND_NODE_URL": node.url, "RANGELAND_CERTS_DIR": node.certs_dir or ""}
+        return run_command(*words, home=tmp_path, **own, **variables)
 
     return run
 
@@ -89,8 +88,19 @@ def test_only_cookie_prints_nothing_else(ask: Ask, user: str) -> None:
     token_of(done.stdout.removesuffix("\n"))
 
 
-def test_the_lifetime_is_what_was_asked_for(ask: Ask, user: str, small_cluster: Cluster) -> None:
-    ask("auth-session", "login", user, "--expire-after", "4h30m")
+@pytest.mark.parametrize(
+    ("flags", "variables", "lifetime_s"),
+    [
+        ([], {}, 3600),
+        (["--expire-after", "4h30m"], {}, 4.5 * 3600),
+        ([], {"RANGELAND_EXPIRE_AFTER": "20m"}, 1200),
+        (["--expire-after", "2h"], {"RANGELAND_EXPIRE_AFTER": "20m"}, 7200),
+    ],
+)
+def test_the_lifetime_is_what_was_asked_for(
+    ask: Ask, user: str, small_cluster: Cluster, flags: list[str], variables: dict[str, str], lifetime_s: float
+) -> None:
+    assert ask("auth-session", "login", user, *flags, **variables).returncode == 0
     [server] = small_cluster.servers
     with psycopg.connect(server.conninfo()) as connection:
         lifetime = (
@@ -98,7 +108,7 @@ def test_the_lifetime_is_what_was_asked_for(ask: Ask, user: str, small_cluster: 
         )
         row = connection.execute(lifetime, [user]).fetchone()
     assert row is not None
-    assert abs(int(row[0]) - 4.5 * 3600) <= 1
+    assert abs(int(row[0]) - lifetime_s) <= 1
 
 
 def test_the_list_shows_live_and_ended_sessions(ask: Ask, user: str) -> None:

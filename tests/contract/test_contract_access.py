@@ -6,7 +6,8 @@ import base64
 
 import pytest
 
-from fix_cluster import Api, Reply, log_in
+from fix_cluster import Api, Reply, log_in, wait_until
+from fix_commands import run_command
 from rangeland.engine.cluster import Cluster
 
 PROTECTED = (
@@ -110,6 +111,39 @@ def test_a_missing_or_undecodable_cookie_is_400(apis: list[Api], cookie: str, pa
 def test_an_unknown_token_in_the_cookie_is_401(apis: list[Api]) -> None:
     answer = apis[0].get("nodes/", "cookie", headers={"Cookie": f"session={REFERENCE_TOKEN}"})
     require(answer, 401, NOT_VALIDATED)
+
+
+@pytest.fixture(scope="module")
+def ended(cluster: Cluster, apis: list[Api], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A token that was revoked and one whose time is over, by what happened to it."""
+    revoked = log_in(cluster, apis[0], "reader")
+    assert apis[1].get("users/", revoked).status == 200
+    assert apis[2].log_out(revoked).status == 200
+    settings = ("--url", apis[0].url, "--certs-dir", cluster.nodes[0].certs_dir, "--expire-after", "2s")
+    made = run_command(
+        "auth-session", "login", "reader", "--only-cookie", *settings, home=tmp_path_factory.mktemp("ended")
+    )
+    expired = made.stdout.partition(";")[0].removeprefix("session=")
+    assert apis[1].get("users/", expired).status == 200
+    wait_until(lambda: apis[1].get("users/", expired).status == 401, "its time is over")
+    return {"revoked": revoked, "expired": expired}
+
+
+@each_protected_path
+@pytest.mark.parametrize("how", ["revoked", "expired"])
+@pytest.mark.parametrize("is_cookie", [False, True])
+def test_a_token_that_has_ended_is_401_on_every_node(
+    apis: list[Api], ended: dict[str, str], how: str, is_cookie: bool, path: str
+) -> None:
+    token = ended[how]
+    headers = {"Cookie": f"session={token}"} if is_cookie else {}
+    for api in apis:
+        require(api.get(path, "cookie" if is_cookie else token, headers=headers), 401, NOT_VALIDATED)
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired"])
+def test_a_token_that_has_ended_can_t_be_logged_out(apis: list[Api], ended: dict[str, str], how: str) -> None:
+    require(apis[0].log_out(ended[how]), 401, NOT_VALIDATED)
 
 
 def test_a_bearer_token_is_not_taken(apis: list[Api], token: str) -> None:

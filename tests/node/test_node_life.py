@@ -328,6 +328,26 @@ def test_a_node_that_was_stopped_for_a_while_trusts_no_token_that_ended_meanwhil
     wait_until(lambda: api.get("sessions/", token).status == 401, "401", timeout_s=1.5)
 
 
+def test_while_nobody_can_say_whose_token_it_is_it_is_500_and_not_401(
+    node: NodeProcess, server: PostgresServer
+) -> None:
+    """A client that gets 401 throws its token away."""
+    api = _api(node)
+    token = _token(node, server)
+    server.stop()
+    try:
+        wait_until(lambda: api.get("health/?ready=true").status == 500, "the node knows")
+        answer = api.get("sessions/", token)
+        line, why, _ = answer.text.split("\n")
+        assert (answer.status, f"{line}\n") == (500, GENERIC)
+        assert why.startswith("nobody can say now whose token this is: ")
+        assert answer.elapsed_s < ANSWER_S
+        assert api.get("sessions/").status == 401
+    finally:
+        server.start()
+    wait_until(lambda: api.get("sessions/", token).status == 200, "the token is good again")
+
+
 def _api(node: NodeProcess) -> Api:
     return Api(node.url, node.certs_dir / "ca.crt" if node.certs_dir else None)
 

@@ -25,6 +25,7 @@ def test_a_bug_is_the_generic_500_and_tells_the_client_nothing_of_itself() -> No
     services = Services(
         cluster=nobody,
         auth=nobody,
+        forwarding=nobody,
         unready=_stumble,
         verify_peer=nobody,
         is_draining=nobody,

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rangeland.api.asking import Asking, begin
 from rangeland.api.authenticate import require_access
+from rangeland.api.forwarding import Forwarded
 from rangeland.api.replies import NOT_FOUND, Body, HttpError, body_reply, error_reply, internal_error
 from rangeland.api.routes import ENDPOINTS, Access, Endpoint
 from rangeland.api.services import Services
@@ -63,7 +64,7 @@ def make_app(services: Services) -> ASGIApp:
         exception_handlers={404: _no_such_path, 405: _wrong_method, Exception: _failed},
     )
     app.router.redirect_slashes = False
-    return _Guarded(_Cleaned(app))
+    return _Guarded(_Cleaned(Forwarded(app, services)))  # cleaned first: a redirect keeps remote_node_id
 
 
 async def respond(asking: Asking, endpoint: Endpoint) -> Response:

@@ -12,6 +12,7 @@ from rangeland.api.services import Services
 from rangeland.auth import Caller
 from rangeland.config import REQUEST_TIMEOUT_S
 
+DEADLINE = "rangeland.deadline"  # in the scope, in loop time
 BODY_BYTES = 64 * 1024  # the HTTP server itself has no limit
 
 
@@ -56,5 +57,6 @@ class Asking:
 
 
 def begin(request: Request, services: Services) -> Asking:
-    """A request's deadline begins when it arrives."""
-    return Asking(request, services, asyncio.get_running_loop().time() + REQUEST_TIMEOUT_S)
+    """A request's deadline begins when it arrives; of one that another node passes on, when it arrived there."""
+    now = asyncio.get_running_loop().time()
+    return Asking(request, services, request.scope.get(DEADLINE, now + REQUEST_TIMEOUT_S))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rangeland.auth import Auth
-from rangeland.cluster import Cluster, Flights
+from rangeland.cluster import Cluster, Flights, Forwarding
 from rangeland.wire.nodes import NodeStatus
 
 
@@ -16,6 +16,7 @@ class Services:
 
     cluster: Cluster
     auth: Auth
+    forwarding: Forwarding
     unready: Callable[[], str | None]
     verify_peer: Callable[[str, str], None]  # (token, path); raises PeerError
     is_draining: Callable[[], bool]

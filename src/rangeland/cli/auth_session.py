@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from rangeland.cli.duration import Duration
 from rangeland.cli.format import format_option, print_rows
 from rangeland.cli.settings import read_settings, takes_settings
 
@@ -22,11 +21,10 @@ def command() -> None:
 
 @command.command("login")
 @click.argument("username")
-@click.option("--expire-after", type=Duration(), default="1h", show_default=True, help="How long it lives: 4h30m.")
 @click.option("--only-cookie", is_flag=True, help="Print the cookie and nothing else.")
-@takes_settings("auth-session")
+@takes_settings("auth-session login")
 @format_option
-def log_in(username: str, expire_after: Any, only_cookie: bool, output_format: str | None, **flags: Any) -> None:
+def log_in(username: str, only_cookie: bool, output_format: str | None, **flags: Any) -> None:
     """Make a session for an existing role.
 
     While the cluster has no primary, it lives for 15 minutes at most, in the nodes' memory.
@@ -36,8 +34,8 @@ def log_in(username: str, expire_after: Any, only_cookie: bool, output_format: s
     from rangeland.errors import RangelandError
     from rangeland.wire.members import SessionToMake
 
-    values = read_settings("auth-session", flags)
-    params = SessionToMake(username=username, lifetime_s=expire_after.total_seconds())
+    values = read_settings("auth-session login", flags)
+    params = SessionToMake(username=username, lifetime_s=values["expire_after"])
     result = ask_node(values, LOG_USER_IN, params)
     if result.refused:
         raise RangelandError(f'user "{username}" does not exist')

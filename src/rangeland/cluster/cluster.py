@@ -205,6 +205,15 @@ class Cluster:
     def hello(self, *, look: bool = False) -> Hello:
         return Hello(node_id=self.node_id, http_addr=self.http_addr, sql_addr=self.sql_addr, look=look)
 
+    def went_unanswered(self, node_id: int, exc: PeerError) -> PartError:
+        """Note that a node could not be asked in another way than by a question; what to say of it."""
+        peer = self.peers[node_id]
+        if not peer.silent_since_ns:
+            self._missed(self.members[node_id], peer, exc)
+        if exc.reached and not peer.silent_since_ns:
+            return PartError("request", Liveness.LIVE, str(exc))
+        return PartError("dial", peer.liveness(now_ns=time.time_ns()), _since(peer))
+
     # inside
 
     async def _ask_self(self, question: Question[P, A], params: P, deadline: float) -> Part[A]:
@@ -220,7 +229,7 @@ class Cluster:
         deadline = min(deadline, asyncio.get_running_loop().time() + PEER_TIMEOUT_S)
         try:
             reply = await self._post(member.http_addr, question, params, deadline, offset_s=peer.clock_offset_s)
-            peer.clock_offset_s = _clock_offset_s(reply)
+            peer.clock_offset_s = clock_offset_s(reply.headers)
             if reply.status == 401 and TIME_HEADER in reply.headers:
                 reply = await self._post(member.http_addr, question, params, deadline, offset_s=peer.clock_offset_s)
             if reply.headers.get(NODE_HEADER) not in (str(member.node_id), "0"):
@@ -291,7 +300,7 @@ async def ask_signed(
     """Ask the node at `base` (scheme://HOST:PORT), as a command does. Raises: PeerError, NotPrimaryError."""
     reply = await _post_signed(client, tokens, base, question, params, deadline, 0.0)
     if reply.status == 401 and TIME_HEADER in reply.headers:
-        reply = await _post_signed(client, tokens, base, question, params, deadline, _clock_offset_s(reply))
+        reply = await _post_signed(client, tokens, base, question, params, deadline, clock_offset_s(reply.headers))
     return _answer(question, reply)
 
 
@@ -340,9 +349,9 @@ def _answer(question: Question[P, A], reply: Reply) -> A:
             raise PeerError(text or f"it answered with status {reply.status}", reached=True)
 
 
-def _clock_offset_s(reply: Reply) -> float:
+def clock_offset_s(headers: Mapping[str, str]) -> float:
     """The sender's clock less ours, as far as an answer's way through the network lets us know."""
-    told = reply.headers.get(TIME_HEADER, "")
+    told = headers.get(TIME_HEADER, "")
     return int(told) / 1e9 - time.time() if told.isdecimal() else 0.0
 
 

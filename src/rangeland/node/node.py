@@ -16,7 +16,7 @@ from rangeland.api.app import make_app
 from rangeland.api.services import Services
 from rangeland.auth import Auth
 from rangeland.client import Client
-from rangeland.cluster import Cluster
+from rangeland.cluster import Cluster, Forwarding
 from rangeland.cluster.peer_token import PeerTokens
 from rangeland.collect.nodes import NodeFacts
 from rangeland.config import DRAIN_TIMEOUT_S, joined
@@ -79,6 +79,7 @@ class Node:
         self._services = Services(
             cluster=self._cluster,
             auth=self._auth,
+            forwarding=Forwarding(self._cluster, self._client, self._tokens, scheme=settings.scheme),
             unready=self._unready,
             verify_peer=lambda token, path: self._tokens.verify(token, path, now_s=time.time()),
             is_draining=lambda: self._draining,
