@@ -42,7 +42,7 @@ def _body(document: Json) -> Iterator[str]:
     info = document["info"]
     yield f"<h1>{_escaped(info['title'])} API <span class=mark>v{_escaped(info['version'])}</span></h1>"
     yield from _paragraphs(info["description"])
-    yield '<p>For programs: <a href="../openapi.json">openapi.json</a> (OpenAPI 3.1).</p>'
+    yield '<p>For programs: <a href="/api/v2/openapi.json">openapi.json</a> (OpenAPI 3.1).</p>'
     yield from _contents(document)
     yield '<h2 id="access">Access</h2>'
     for scheme in document["components"]["securitySchemes"].values():
