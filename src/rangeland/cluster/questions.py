@@ -10,6 +10,7 @@ from msgspec import Struct
 from rangeland.wire import members as m
 from rangeland.wire import parts as p
 from rangeland.wire.databases import DatabasesAnswer
+from rangeland.wire.events import EventsAnswer
 from rangeland.wire.nodes import NodesAnswer
 from rangeland.wire.users import UsersAnswer
 
@@ -38,9 +39,11 @@ DATABASE = Question("database", p.DatabaseParams, p.DatabasePart)
 DATABASE_GRANTS = Question("database_grants", p.DatabaseParams, p.DatabaseGrantsPart)
 DATABASE_TABLES = Question("database_tables", p.DatabaseParams, p.DatabaseTablesPart)
 TABLE = Question("table", p.TableParams, p.TablePart)
+EVENTS = Question("events", p.EventsParams, EventsAnswer)
 USERS = Question("users", p.PageParams, UsersAnswer)
 
 HELLO = Question("hello", m.Hello, m.HelloAnswer)
+WATCH = Question("watch", m.WatchParams, m.WatchAnswer)
 REVOKE = Question("revoke", m.Revocation, p.Nothing)
 KEEP_SESSION = Question("keep_session", m.OfflineSession, p.Nothing)
 GRANT = Question("grant", m.GrantParams, m.Grant)
@@ -48,6 +51,7 @@ GRANT = Question("grant", m.GrantParams, m.Grant)
 # Only the primary's node answers these; the others say that they are not.
 REGISTER = Question("register", m.Registration, m.Members)
 KEEP_STATUS = Question("keep_status", m.StatusToKeep, p.Nothing)
+KEEP_EVENTS = Question("keep_events", m.EventsToKeep, p.Nothing)
 NUMBER_DATABASES = Question("number_databases", m.DatabasesToNumber, m.DatabaseNumbers)
 LOGIN = Question("login", m.LoginParams, m.LoginResult)
 MAKE_SESSION = Question("make_session", m.SessionToMake, m.LoginResult)

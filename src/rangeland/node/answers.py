@@ -13,11 +13,13 @@ from rangeland.cluster import questions as q
 from rangeland.errors import ServerError
 from rangeland.node.collectors import Collectors
 from rangeland.node.membership import Membership
+from rangeland.node.watch import Watch
 from rangeland.pg import Role, Server
-from rangeland.state import tables
+from rangeland.state import events, tables
 from rangeland.wire.members import (
     DatabaseNumbers,
     DatabasesToNumber,
+    EventsToKeep,
     Hello,
     HelloAnswer,
     Member,
@@ -34,6 +36,7 @@ def make_answers(
     services: Services,
     collectors: Collectors,
     membership: Membership,
+    watch: Watch,
 ) -> Mapping[str, Answer]:
     """By the question's path; each takes the parameters and a deadline in loop time."""
     cluster, auth = services.cluster, services.auth
@@ -76,6 +79,11 @@ def make_answers(
         )
         return Nothing()
 
+    async def keep_events(params: EventsToKeep, deadline: float) -> Nothing:
+        await watch.require_primary(deadline=deadline)
+        await events.add_events(server, params.node_id, params.events, deadline=deadline)
+        return Nothing()
+
     async def number_databases(params: DatabasesToNumber, deadline: float) -> DatabaseNumbers:
         server.require_primary()
         await tables.add_database_numbers(server, params.oids, deadline=deadline)
@@ -97,12 +105,15 @@ def make_answers(
         q.DATABASE_GRANTS.path: collectors.databases.collect_grants,
         q.DATABASE_TABLES.path: collectors.tables.collect_tables,
         q.TABLE.path: collectors.tables.collect_table,
+        q.EVENTS.path: collectors.events,
         q.USERS.path: collectors.users,
+        q.WATCH.path: watch.answer,
         q.REVOKE.path: revoke,
         q.KEEP_SESSION.path: keep_session,
         q.GRANT.path: auth.grants.answer,
         q.REGISTER.path: membership.answer_register,
         q.KEEP_STATUS.path: keep_status,
+        q.KEEP_EVENTS.path: keep_events,
         q.NUMBER_DATABASES.path: number_databases,
         q.LOGIN.path: auth.logins.answer_login,
         q.MAKE_SESSION.path: auth.logins.answer_make_session,

@@ -12,14 +12,16 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from rangeland.auth import Auth
-from rangeland.cluster import Cluster
+from rangeland.cluster import Cluster, EventLog
 from rangeland.cluster import questions as q
 from rangeland.cluster.peer_token import derived
 from rangeland.errors import NotPrimaryError, RangelandError, ServerError, StateError
 from rangeland.pg import Role, Server
 from rangeland.state import tables
-from rangeland.wire.json import encode
+from rangeland.wire.events import NodeJoin, NodeRestart
+from rangeland.wire.json import DecodeError, decode, encode
 from rangeland.wire.members import Members, Registration, StatusToKeep
+from rangeland.wire.nodes import NodeStatus
 from rangeland.wire.parts import StatusPart
 
 RETRY_S = 0.25
@@ -40,13 +42,17 @@ class Membership:
         server: Server,
         cluster: Cluster,
         auth: Auth,
+        events: EventLog,
         key: bytes,
         join: tuple[str, ...],
+        started_at_ns: int,
         status: Callable[[float], Awaitable[StatusPart]],
     ) -> None:
         self._server = server
         self._cluster = cluster
         self._auth = auth
+        self._events = events
+        self._started_at_ns = started_at_ns
         self._key = key
         self._join = join
         self._status = status
@@ -62,6 +68,7 @@ class Membership:
     async def run(self) -> None:
         """Register, then watch for changes, until cancelled."""
         await self._register()
+        self._tell_start()
         await self._greet()
         while True:
             await self._keep_status()
@@ -104,6 +111,19 @@ class Membership:
         self.trouble = None
         self.registered.set()
         log.info("registered", node_id=self._cluster.node_id, nodes=len(self._cluster.members))
+
+    def _tell_start(self) -> None:
+        """Who was there before has a status in the table: each node keeps one as soon as it is registered."""
+        member = self._cluster.members[self._cluster.node_id]
+        started, last_up, address = self._started_at_ns, 0, member.http_addr
+        if member.status is None:
+            joined = NodeJoin(NodeID=member.node_id, StartedAt=started, LastUp=started, Address=address)
+            self._events.record(joined)
+            return
+        with contextlib.suppress(DecodeError):
+            last_up = decode(NodeStatus, member.status).updated_at
+        restarted = NodeRestart(NodeID=member.node_id, StartedAt=started, LastUp=last_up, Address=address)
+        self._events.record(restarted)
 
     async def _register_here(self) -> None:
         """From our own server's copy of the table; on the primary also into it."""
