@@ -17,7 +17,7 @@ async def collect_events(server: Server, params: EventsParams, *, deadline: floa
     )
     page, next_offset = page_of_window(rows, params.limit, params.offset)
     events = [
-        Event(rfc3339(moment), event_type, node_id, info, event_id.bytes)
-        for event_id, moment, event_type, node_id, info in page
+        Event(rfc3339(moment), event_type, node_id, info, unique_id)
+        for unique_id, moment, event_type, node_id, info in page
     ]
     return EventsAnswer(events, next=next_offset)

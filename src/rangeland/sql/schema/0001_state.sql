@@ -54,7 +54,7 @@ CREATE TABLE rangeland.events (
     info json NOT NULL
 );
 CREATE INDEX ON rangeland.events (happened_at, event_id);
-CREATE INDEX ON rangeland.events (starts_with(event_type, 'user_'), happened_at DESC) INCLUDE (event_id);
+CREATE INDEX ON rangeland.events (starts_with(event_type, 'user_'), happened_at);
 COMMENT ON TABLE rangeland.events IS
     'What happened to nodes and web sessions; at most 5,000 rows about users and 5,000 about the rest, 90 days';
 COMMENT ON COLUMN rangeland.events.node_id IS 'The node that tells it';
