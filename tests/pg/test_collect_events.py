@@ -110,6 +110,21 @@ def test_an_event_is_told_as_it_was_written_on_both_servers(
         assert found.unique_id == event.event_id.bytes
 
 
+def test_a_database_in_another_encoding_takes_every_letter(pg_primary: PostgresServer) -> None:
+    name = f"events_{secrets.token_hex(4)}"
+    execute(pg_primary, "postgres", f"CREATE DATABASE {name} ENCODING LATIN1 TEMPLATE template0 LOCALE 'C'")
+    init_cluster(pg_primary.url(name), role_password=PASSWORD)
+    try:
+        left = told(NodeLeft(NodeID=1, Reason="silent", Since=5, Cause="отказ 🐘\0"))
+        add(pg_primary, name, left)
+        assert [each.info for each in listed(pg_primary, name).events] == [left.info]
+        gone = as_node(pg_primary, name, lambda server: table.list_gone_nodes(server, deadline=soon()))
+        assert gone[1].Cause == "отказ 🐘\0"
+    finally:
+        uninstall_cluster(pg_primary.url(name))
+        execute(pg_primary, "postgres", f"DROP DATABASE {name} WITH (FORCE)")
+
+
 def test_an_event_that_is_written_twice_is_there_once(pg_primary: PostgresServer, installed: str) -> None:
     first, second = login("a"), login("b")
     add(pg_primary, installed, first)
@@ -204,7 +219,7 @@ def test_who_left_and_did_not_return_is_gone(pg_primary: PostgresServer, install
 
     add(pg_primary, installed, left(1, 1), left(2, 1), returned(2, 2), left(3, 1), returned(3, 2), left(3, 3))
     gone = as_node(pg_primary, installed, lambda server: table.list_gone_nodes(server, deadline=soon()))
-    assert sorted((each.NodeID, each.Since) for each in gone) == [(1, 5), (3, 5)]
+    assert {node_id: each.Since for node_id, each in gone.items()} == {1: 5, 3: 5}
 
 
 def test_the_last_primary_is_noted_and_noted_anew(pg_primary: PostgresServer, installed: str) -> None:
@@ -216,6 +231,20 @@ def test_the_last_primary_is_noted_and_noted_anew(pg_primary: PostgresServer, in
         return found
 
     assert as_node(pg_primary, installed, work) == [None, (1, 1), (2, 2)]
+
+
+def test_what_somebody_else_wrote_into_the_tables_is_passed_over(pg_primary: PostgresServer, installed: str) -> None:
+    for info in ("{}", "[]", '{"NodeID":"x"}'):
+        execute(
+            pg_primary,
+            installed,
+            f"INSERT INTO rangeland.events VALUES (gen_random_uuid(), now(), 'node_left', 1, '{info}')",
+        )
+    execute(pg_primary, installed, "INSERT INTO rangeland.settings VALUES ('last_primary', 'x;1')")
+    add(pg_primary, installed, told(NodeLeft(NodeID=1, Reason="silent", Since=5)))
+    gone = as_node(pg_primary, installed, lambda server: table.list_gone_nodes(server, deadline=soon()))
+    assert list(gone) == [1]
+    assert as_node(pg_primary, installed, lambda server: table.read_last_primary(server, deadline=soon())) is None
 
 
 def test_only_names_of_roles_are_known(pg_primary: PostgresServer, installed: str) -> None:

@@ -59,6 +59,8 @@ class Watch:
         self._outage: NodeLeft | None = None  # of our own server while it was the primary
         self._promoted: uuid.UUID | None = None  # told, and not yet noted in the table
         self._round_at = 0.0  # loop time
+        self._asking = asyncio.Lock()
+        self._trouble = ""
         self._heard_at = 0.0  # loop time of a primary's node's last question
 
     async def run(self) -> None:
@@ -71,8 +73,9 @@ class Watch:
                     wait_s = await self._look()
                 else:
                     await self._look_at_own()
+                self._trouble = ""
             except RangelandError as exc:
-                log.warning("a round of the watch was not finished", cause=str(exc))
+                self._say(str(exc))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._poked.wait(), wait_s)
             self._poked.clear()
@@ -98,8 +101,9 @@ class Watch:
         """Raises: NotPrimaryError unless this node's server takes writes, and no other does on a higher timeline, by
         news that are not old."""
         self._server.require_primary()
-        if asyncio.get_running_loop().time() - self._round_at > NEWS_AGE_S:
-            await self._ask_around(deadline)
+        async with self._asking:  # of many who ask at once one goes round
+            if asyncio.get_running_loop().time() - self._round_at > NEWS_AGE_S:
+                await self._ask_around(deadline)
         if not self._is_primary():
             raise NotPrimaryError("this node's server is not the primary of the highest timeline")
 
@@ -146,7 +150,7 @@ class Watch:
             return
         gone = await table.list_gone_nodes(self._server, deadline=deadline)
         last = await table.read_last_primary(self._server, deadline=deadline)
-        self._gone = {each.NodeID: each for each in gone}
+        self._gone = gone
         self._outage = self._outage if self._term[1] == term[1] else None
         self._term = term
         self._promoted = self._tell_promotion(last)
@@ -188,6 +192,11 @@ class Watch:
             self._events.record(returned)
             if returned.Reason != "silent":
                 log.info("a node's server is up again", node_id=returned.NodeID)
+
+    def _say(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            log.warning("nobody can be watched now", cause=trouble)
+        self._trouble = trouble
 
     def _may_be_primary(self) -> bool:
         return self._server.role is Role.PRIMARY and self._server.down is None and self._cluster.node_id != 0

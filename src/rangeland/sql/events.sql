@@ -46,18 +46,17 @@ SELECT told.event_id, told.happened_at, told.event_type, %(node_id)s::int4, told
        AS told (event_id, happened_at, event_type, info)
 ON CONFLICT DO NOTHING;
 
--- name: list_gone_nodes
--- The nodes whose last event says that they left, with that event's info. Read when a node becomes the primary's.
+-- name: list_departures
+-- Who left and who returned, oldest first. Read when a node becomes the primary's. The infos are not looked into here:
+-- a database in another encoding than UTF-8 may fail on a letter.
 -- since: 150000
 -- on: any
 -- needs: rangeland
--- returns: info text
-SELECT last.info::text
-  FROM (SELECT DISTINCT ON (info ->> 'NodeID') event_type, info
-          FROM rangeland.events
-         WHERE event_type IN ('node_left', 'node_return')
-         ORDER BY info ->> 'NodeID', happened_at DESC, event_type DESC) AS last
- WHERE last.event_type = 'node_left';
+-- returns: event_type text, info text
+SELECT event_type, info::text
+  FROM rangeland.events
+ WHERE event_type IN ('node_left', 'node_return')
+ ORDER BY happened_at, event_id;
 
 -- name: read_last_primary
 -- Which node had the primary, and on which timeline, as NODE;TIMELINE; no row where none was noted yet.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from rangeland.pg import Server
-from rangeland.wire.events import NodeLeft
-from rangeland.wire.json import decode
+from rangeland.wire.events import NodeLeft, NodeReturn
+from rangeland.wire.json import DecodeError, decode
 from rangeland.wire.members import EventToKeep
 
 # 4 MB with their indexes. Ten logins an hour for the whole of the time; a failover a day is a tenth of the rest.
@@ -31,19 +32,24 @@ async def add_events(server: Server, node_id: int, events: Sequence[EventToKeep]
     )
 
 
-async def list_gone_nodes(server: Server, *, deadline: float) -> list[NodeLeft]:
-    """Of each node that has left and not returned since, what was told then. Raises: ServerError."""
-    rows = await server.fetch("events", "list_gone_nodes", deadline=deadline)
-    return [decode(NodeLeft, row[0]) for row in rows]
+async def list_gone_nodes(server: Server, *, deadline: float) -> dict[int, NodeLeft]:
+    """Of each node that has left and not returned since, by its id, what was told then. Raises: ServerError."""
+    gone: dict[int, NodeLeft] = {}
+    for event_type, info in await server.fetch("events", "list_departures", deadline=deadline):
+        with contextlib.suppress(DecodeError):  # a row that somebody else wrote
+            if event_type == NodeLeft.event_type:
+                left = decode(NodeLeft, info)
+                gone[left.NodeID] = left
+            else:
+                gone.pop(decode(NodeReturn, info).NodeID, None)
+    return gone
 
 
 async def read_last_primary(server: Server, *, deadline: float) -> tuple[int, int] | None:
     """Node and timeline of the primary that was noted last; None where none was. Raises: ServerError."""
     rows = await server.fetch("events", "read_last_primary", deadline=deadline)
-    if not rows:
-        return None
-    node_id, _, timeline = rows[0][0].partition(";")
-    return int(node_id), int(timeline)
+    node_id, _, timeline = rows[0][0].partition(";") if rows else ("", "", "")
+    return (int(node_id), int(timeline)) if node_id.isdecimal() and timeline.isdecimal() else None
 
 
 async def write_last_primary(server: Server, node_id: int, timeline: int, *, deadline: float) -> None:
