@@ -68,8 +68,9 @@ class Membership:
     async def run(self) -> None:
         """Register, then watch for changes, until cancelled."""
         await self._register()
-        self._tell_start()
         await self._greet()
+        self.trouble = None  # not before: the others know which sessions have ended
+        self._tell_start()
         while True:
             await self._keep_status()
             await self._wait_for_change()
@@ -108,7 +109,6 @@ class Membership:
                 await self._register_elsewhere()
             if self._cluster.node_id == 0:
                 await asyncio.sleep(RETRY_S)
-        self.trouble = None
         self.registered.set()
         log.info("registered", node_id=self._cluster.node_id, nodes=len(self._cluster.members))
 
