@@ -5,6 +5,8 @@ Not here: the table of web sessions (state/) and status codes (api/). Read web_s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rangeland.auth.failed_logins import FailedLogins
 from rangeland.auth.grants import Grants
 from rangeland.auth.logins import Logins
@@ -17,7 +19,7 @@ __all__ = ["Auth", "Caller"]
 
 
 class Auth:
-    """The room's parts, put together. `key` is the cluster's, `lifetime_s` that of a login."""
+    """The room's parts, put together. `keys` are the cluster's, `lifetime_s` is that of a login."""
 
     def __init__(
         self,
@@ -25,12 +27,12 @@ class Auth:
         cluster: Cluster,
         events: EventLog,
         *,
-        key: bytes,
+        keys: Sequence[bytes],
         login_url: str | None,
         lifetime_s: float,
     ) -> None:
         self.revocations = Revocations(server, cluster)
-        self.grants = Grants(server, self.revocations, key=key)
+        self.grants = Grants(server, self.revocations, keys=keys)
         self.failed_logins = FailedLogins(server, events)
         self.logins = Logins(
             server,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rangeland.api.nodes import collect_nodes
 from rangeland.api.services import Services
 from rangeland.cluster import Answer
 from rangeland.cluster import questions as q
-from rangeland.errors import ServerError
+from rangeland.errors import PeerError, ServerError
 from rangeland.node.collectors import Collectors
 from rangeland.node.membership import Membership
 from rangeland.node.watch import Watch
@@ -19,6 +19,7 @@ from rangeland.state import events, tables
 from rangeland.wire.members import (
     DatabaseNumbers,
     DatabasesToNumber,
+    DrainParams,
     EventsToKeep,
     Hello,
     HelloAnswer,
@@ -37,8 +38,12 @@ def make_answers(
     collectors: Collectors,
     membership: Membership,
     watch: Watch,
+    drain: Callable[[bool], None],
 ) -> Mapping[str, Answer]:
-    """By the question's path; each takes the parameters and a deadline in loop time."""
+    """By the question's path; each takes the parameters and a deadline in loop time.
+
+    `drain` makes this node drain; with True it then ends.
+    """
     cluster, auth = services.cluster, services.auth
 
     async def hello(params: Hello, deadline: float) -> HelloAnswer:
@@ -90,6 +95,15 @@ def make_answers(
         numbers = await tables.list_database_numbers(server, deadline=deadline)
         return DatabaseNumbers(number_by_oid=numbers)
 
+    async def drain_node(params: DrainParams, deadline: float) -> Nothing:
+        if params.node_id == cluster.node_id:
+            drain(params.shut_down)
+            return Nothing()
+        part = await cluster.ask(params.node_id, q.DRAIN, params, deadline=deadline)
+        if part.error is not None:
+            raise PeerError(f"node {params.node_id}: {part.error.cause}", reached=True)
+        return Nothing()
+
     async def list_nodes(_params: Nothing, deadline: float) -> Any:
         return await collect_nodes(services, deadline=deadline)
 
@@ -108,6 +122,8 @@ def make_answers(
         q.EVENTS.path: collectors.events,
         q.USERS.path: collectors.users,
         q.WATCH.path: watch.answer,
+        q.REPLICATION.path: collectors.replication,
+        q.PRIMARY_REPLICATION.path: collectors.primary_replication,
         q.REVOKE.path: revoke,
         q.KEEP_SESSION.path: keep_session,
         q.GRANT.path: auth.grants.answer,
@@ -118,7 +134,11 @@ def make_answers(
         q.LOGIN.path: auth.logins.answer_login,
         q.MAKE_SESSION.path: auth.logins.answer_make_session,
         q.WRITE_REVOCATION.path: auth.revocations.answer_write,
+        q.WRITE_MEMBERSHIP.path: membership.answer_write_membership,
+        q.LEARN_MEMBERS.path: membership.answer_learn,
         q.LIST_NODES.path: list_nodes,
+        q.CHANGE_MEMBERSHIP.path: membership.answer_change,
+        q.DRAIN.path: drain_node,
         q.LIST_WEB_SESSIONS.path: auth.web_sessions.list,
         q.LOG_USER_IN.path: auth.logins.log_user_in,
         q.LOG_USER_OUT.path: auth.web_sessions.log_user_out,

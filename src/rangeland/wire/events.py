@@ -93,7 +93,7 @@ class NodeDecommissioning(EventInfo, frozen=True, kw_only=True, omit_defaults=Tr
 
     event_type: ClassVar[str] = "node_decommissioning"
 
-    RequestingNodeID: int  # the node that was asked to do it
+    RequestingNodeID: int  # the primary's, which wrote it down
     TargetNodeID: int
 
 
