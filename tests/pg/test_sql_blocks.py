@@ -30,11 +30,15 @@ SAMPLES: dict[str, Any] = {
     "bytea": b"x",
     "timestamptz": datetime(2024, 1, 1, tzinfo=UTC),
     "uuid": "00000000-0000-0000-0000-000000000001",
+    "uuid[]": ["00000000-0000-0000-0000-000000000001"],
+    "bytea[]": [b"x"],
+    "timestamptz[]": [datetime(2024, 1, 1, tzinfo=UTC)],
 }
 # Where not every value of the type will do.
 SAMPLES_BY_PARAMETER: dict[tuple[str, str], Any] = {
     ("list_range_oids", "scope"): "system",
     ("save_status", "status"): "{}",
+    ("add_events", "infos"): ["{}"],
 }
 
 NAMES = sorted({(each.resource, each.name) for each in blocks()})

@@ -13,6 +13,7 @@ from rangeland.wire.databases import (
     TablesAnswer,
     ZoneConfig,
 )
+from rangeland.wire.events import Event, EventsAnswer
 from rangeland.wire.health import HealthAnswer
 from rangeland.wire.hot_ranges import HotRange, HotRangesAnswer, ResponseError
 from rangeland.wire.json import decode, encode
@@ -89,6 +90,8 @@ REPLICA = Replica(node_id=1, store_id=1, replica_id=1, type=ReplicaType.VOTER_FU
         (LogoutAnswer(), '{"logged_out":true}'),
         (NodesAnswer([]), '{"nodes":[]}'),
         (UsersAnswer([]), '{"users":[]}'),
+        (EventsAnswer([]), '{"events":[]}'),
+        (Event(START), f'{{"timestamp":"{START}"}}'),
         (DatabasesAnswer(), "{}"),
         (DatabaseAnswer(), "{}"),
         (GrantsAnswer([]), '{"grants":[]}'),

@@ -43,7 +43,9 @@ async def log_in(asking: Asking) -> Response:
 async def log_out(asking: Asking) -> Response:
     """End the caller's session on every node."""
     assert asking.caller is not None
-    await asking.services.auth.web_sessions.log_out(asking.caller, deadline=asking.deadline)
+    await asking.services.auth.web_sessions.log_out(
+        asking.caller, client_address=asking.client_address, deadline=asking.deadline
+    )
     return json_reply(LogoutAnswer(logged_out=True))
 
 

@@ -41,6 +41,7 @@ START = Parameter("start", _TEXT, "fDB8MHw=",
     "Where the page begins: `next` of the page before. Unreadable: at the beginning. Needs a `limit`.")
 READY = Parameter("ready", _FLAG, True,
     "Ask also whether this node should get traffic. 1, t, TRUE, 0, f, FALSE and the like count, too.")
+EVENT_TYPE = Parameter("type", _TEXT, "node_join", "Only events of this type. Absent: of all.")
 ALLOW_MINIMUM_QUORUM = Parameter("allow_minimum_quorum", _FLAG, True,
     "Only a loss of availability counts, not one of redundancy.")
 USERNAME = Parameter("username", _TEXT, "app", "Only the sessions of this role. Absent: of all.")

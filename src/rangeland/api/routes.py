@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from rangeland.api import (
     databases,
+    events,
     health,
     hot_ranges,
     login,
@@ -28,6 +29,7 @@ from rangeland.api import parameters as p
 from rangeland.api.asking import Asking
 from rangeland.api.replies import Body
 from rangeland.wire.databases import DatabaseAnswer, DatabasesAnswer, GrantsAnswer, TableAnswer, TablesAnswer
+from rangeland.wire.events import EventsAnswer
 from rangeland.wire.health import HealthAnswer
 from rangeland.wire.hot_ranges import HotRangesAnswer
 from rangeland.wire.login import LoginAnswer, LogoutAnswer
@@ -111,6 +113,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/v2/databases/{database:name}/tables/{table:name}", Access.READER, databases.show_table,
         TableAnswer, (p.DATABASE, p.TABLE), (f.NOT_A_NAME, f.NO_TABLE)),
     Endpoint("GET", "/api/v2/docs", Access.ANYONE, openapi.show_docs, "text/html"),
+    Endpoint("GET", "/api/v2/events", Access.READER, events.list_events,
+        EventsAnswer, (p.EVENT_TYPE, *PAGE), stable=False),
     Endpoint("GET", "/api/v2/health", Access.ANYONE, health.show_health,
         HealthAnswer, (p.READY,), (f.BAD_READY, f.NOT_READY)),
     Endpoint("GET", "/api/v2/health/restart_safety", Access.ANYONE, restart_safety.show_restart_safety,

@@ -7,23 +7,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rangeland.auth.failed_logins import FailedLogins
 from rangeland.auth.grants import Grants
 from rangeland.auth.logins import Logins
 from rangeland.auth.revocations import Revocations
 from rangeland.auth.web_sessions import Caller, WebSessionKeeper
-from rangeland.cluster import Cluster
+from rangeland.cluster import Cluster, EventLog
 from rangeland.pg import Server
 
 __all__ = ["Auth", "Caller"]
 
 
 class Auth:
-    """The room's four parts, put together. `keys` are the cluster's, `lifetime_s` is that of a login."""
+    """The room's parts, put together. `keys` are the cluster's, `lifetime_s` is that of a login."""
 
     def __init__(
-        self, server: Server, cluster: Cluster, *, keys: Sequence[bytes], login_url: str | None, lifetime_s: float
+        self,
+        server: Server,
+        cluster: Cluster,
+        events: EventLog,
+        *,
+        keys: Sequence[bytes],
+        login_url: str | None,
+        lifetime_s: float,
     ) -> None:
         self.revocations = Revocations(server, cluster)
         self.grants = Grants(server, self.revocations, keys=keys)
-        self.logins = Logins(server, cluster, self.grants, login_url=login_url, lifetime_s=lifetime_s)
-        self.web_sessions = WebSessionKeeper(server, cluster, self.grants, self.revocations)
+        self.failed_logins = FailedLogins(server, events)
+        self.logins = Logins(
+            server,
+            cluster,
+            self.grants,
+            events,
+            self.failed_logins,
+            login_url=login_url,
+            lifetime_s=lifetime_s,
+        )
+        self.web_sessions = WebSessionKeeper(server, cluster, self.grants, self.revocations, events)

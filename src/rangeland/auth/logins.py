@@ -9,16 +9,18 @@ from datetime import UTC, datetime
 
 import structlog
 
+from rangeland.auth.failed_logins import ADDRESS_LENGTH, FailedLogins
 from rangeland.auth.grants import OFFLINE_LIFETIME_S, Grants
 from rangeland.auth.password import Verdict, check_password, is_plausible, login_params
 from rangeland.auth.session_token import SECRET_BYTES, encode_token
 from rangeland.auth.throttle import BusyError, Throttle
-from rangeland.cluster import Cluster
+from rangeland.cluster import Cluster, EventLog
 from rangeland.cluster import questions as q
 from rangeland.errors import NoPrimaryError, PeerError, ServerDownError
 from rangeland.pg import Server
 from rangeland.pg.connection import parse_server_url
 from rangeland.state import tables
+from rangeland.wire.events import UserLogin
 from rangeland.wire.members import GrantParams, LoginParams, LoginResult, OfflineSession, SessionToMake
 
 CHECK_S = 1.0  # kept for connecting: who would have to wait longer for their turn is told to come back
@@ -30,11 +32,21 @@ class Logins:
     """Makes web sessions. `login_database` is the one that passwords are checked against."""
 
     def __init__(
-        self, server: Server, cluster: Cluster, grants: Grants, *, login_url: str | None, lifetime_s: float
+        self,
+        server: Server,
+        cluster: Cluster,
+        grants: Grants,
+        events: EventLog,
+        failed: FailedLogins,
+        *,
+        login_url: str | None,
+        lifetime_s: float,
     ) -> None:
         self._server = server
         self._cluster = cluster
         self._grants = grants
+        self._events = events
+        self._failed = failed
         self._login_params = parse_server_url(login_url, setting="--login-url") if login_url else server.params
         self._lifetime_s = lifetime_s
         self._throttle = Throttle(time.monotonic)
@@ -68,20 +80,27 @@ class Logins:
             async with self._throttle.turn(**who, deadline=deadline - CHECK_S):
                 verdict = await self._checked(params, deadline)
         except BusyError as exc:
+            self._failed.turned_away(**who)
             return LoginResult(retry_after_s=exc.retry_after_s)
         if verdict is not Verdict.RIGHT:
             self._throttle.failed(**who)
+            self._failed.refused(**who)
             _log_refusal(verdict, params)
             return LoginResult(refused=True)
         self._throttle.succeeded(**who)
-        return await self._make(params.username, self._lifetime_s, deadline)
+        made = await self._make(params.username, self._lifetime_s, deadline)
+        address = params.client_address[:ADDRESS_LENGTH]
+        self._events.record(UserLogin(User=params.username, RemoteAddress=address, Method="password"))
+        return made
 
     async def answer_make_session(self, params: SessionToMake, deadline: float) -> LoginResult:
         """A session for an existing role, without its password. Raises: NotPrimaryError, ServerError."""
         self._server.require_primary()
         if not await self._is_role(params.username, deadline):
             return LoginResult(refused=True)
-        return await self._make(params.username, params.lifetime_s, deadline)
+        made = await self._make(params.username, params.lifetime_s, deadline)
+        self._events.record(UserLogin(User=params.username, Method="cluster key"))
+        return made
 
     async def _checked(self, params: LoginParams, deadline: float) -> Verdict:
         login = login_params(
@@ -126,6 +145,7 @@ class Logins:
         )
         self._grants.keep_offline(session)
         await self._cluster.ask_all(q.KEEP_SESSION, session, deadline=deadline)
+        self._events.record(UserLogin(User=params.username, Method="cluster key"))
         log.warning("a session was made with the cluster key while there is no primary", username=params.username)
         return LoginResult(token=encode_token(session.id, secret), id=session.id, expires_at_s=session.expires_at_s)
 

@@ -6,21 +6,24 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import structs
 
+from rangeland.auth.failed_logins import ADDRESS_LENGTH
 from rangeland.auth.grants import Grants
 from rangeland.auth.revocations import Revocations
 from rangeland.auth.session_token import decode_token
-from rangeland.cluster import Cluster
+from rangeland.cluster import Cluster, EventLog
 from rangeland.cluster import questions as q
 from rangeland.errors import NoPrimaryError, RangelandError
 from rangeland.pg import Role, Server
 from rangeland.state import tables
+from rangeland.wire.events import UserLogout
 from rangeland.wire.members import Grant, GrantParams, OfflineSession, UserParams, WebSession, WebSessions
 
 CACHE_S = 1.0  # a right that was taken away, or a session ended while this node was deaf, counts within a second
@@ -57,11 +60,14 @@ class _Known:
 class WebSessionKeeper:
     """Recognises tokens and ends sessions."""
 
-    def __init__(self, server: Server, cluster: Cluster, grants: Grants, revocations: Revocations) -> None:
+    def __init__(
+        self, server: Server, cluster: Cluster, grants: Grants, revocations: Revocations, events: EventLog
+    ) -> None:
         self._server = server
         self._cluster = cluster
         self._grants = grants
         self._revocations = revocations
+        self._events = events
         self._known: OrderedDict[int, _Known] = OrderedDict()
         self._lookups = asyncio.Semaphore(LOOKUPS)
 
@@ -85,9 +91,11 @@ class WebSessionKeeper:
         """Trust no cached token: this process may have been stopped while sessions were ended."""
         self._known.clear()
 
-    async def log_out(self, caller: Caller, *, deadline: float) -> None:
+    async def log_out(self, caller: Caller, *, client_address: str, deadline: float) -> None:
         """End the caller's session everywhere."""
         await self._revocations.end({caller.session_id: int(caller.expires_at_s) + 1}, deadline=deadline)
+        address = client_address[:ADDRESS_LENGTH]
+        self._events.record(UserLogout(User=caller.username, RemoteAddress=address, Method="token"))
 
     async def list(self, params: UserParams, deadline: float) -> WebSessions:
         """Web sessions of a user, or of all, oldest first, as this node knows them. Raises: ServerError."""
@@ -101,8 +109,14 @@ class WebSessionKeeper:
         live = {each.id: _seconds(each.expires) for each in found.sessions if each.revoked is None}
         if live:
             await self._revocations.end(live, deadline=deadline)
+            self._tell_ended(each.username for each in found.sessions if each.id in live)
         now = _printed(datetime.now(UTC))
         return WebSessions(sessions=[structs.replace(each, revoked=each.revoked or now) for each in found.sessions])
+
+    def _tell_ended(self, usernames: Iterable[str]) -> None:
+        """One event a user."""
+        for username, count in Counter(usernames).items():
+            self._events.record(UserLogout(User=username, Method="cluster key", Count=count))
 
     async def _grant(self, session_id: int, deadline: float) -> Grant:
         loop = asyncio.get_running_loop()

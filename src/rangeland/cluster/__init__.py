@@ -5,8 +5,9 @@ the answers are given in by node/. Read cluster.py first, then questions.py.
 """
 
 from rangeland.cluster.cluster import Answer, Cluster
+from rangeland.cluster.event_log import EventLog
 from rangeland.cluster.flights import Flights
 from rangeland.cluster.forwarding import Forwarding
 from rangeland.cluster.questions import Question
 
-__all__ = ["Answer", "Cluster", "Flights", "Forwarding", "Question"]
+__all__ = ["Answer", "Cluster", "EventLog", "Flights", "Forwarding", "Question"]

@@ -10,6 +10,7 @@ from msgspec import Struct
 from rangeland.wire import members as m
 from rangeland.wire import parts as p
 from rangeland.wire.databases import DatabasesAnswer
+from rangeland.wire.events import EventsAnswer
 from rangeland.wire.nodes import NodesAnswer
 from rangeland.wire.users import UsersAnswer
 
@@ -38,11 +39,13 @@ DATABASE = Question("database", p.DatabaseParams, p.DatabasePart)
 DATABASE_GRANTS = Question("database_grants", p.DatabaseParams, p.DatabaseGrantsPart)
 DATABASE_TABLES = Question("database_tables", p.DatabaseParams, p.DatabaseTablesPart)
 TABLE = Question("table", p.TableParams, p.TablePart)
+EVENTS = Question("events", p.EventsParams, EventsAnswer)
 USERS = Question("users", p.PageParams, UsersAnswer)
 
 REPLICATION = Question("replication", p.Nothing, p.ReplicationPart)
 
 HELLO = Question("hello", m.Hello, m.HelloAnswer)
+WATCH = Question("watch", m.WatchParams, m.WatchAnswer)
 REVOKE = Question("revoke", m.Revocation, p.Nothing)
 KEEP_SESSION = Question("keep_session", m.OfflineSession, p.Nothing)
 LEARN_MEMBERS = Question("learn_members", m.Members, p.Nothing)
@@ -52,6 +55,7 @@ GRANT = Question("grant", m.GrantParams, m.Grant)
 REGISTER = Question("register", m.Registration, m.Members)
 WRITE_MEMBERSHIP = Question("write_membership", m.MembershipChange, m.Members)
 KEEP_STATUS = Question("keep_status", m.StatusToKeep, p.Nothing)
+KEEP_EVENTS = Question("keep_events", m.EventsToKeep, p.Nothing)
 NUMBER_DATABASES = Question("number_databases", m.DatabasesToNumber, m.DatabaseNumbers)
 PRIMARY_REPLICATION = Question("primary_replication", p.Nothing, p.ReplicationPart)
 LOGIN = Question("login", m.LoginParams, m.LoginResult)

@@ -13,12 +13,14 @@ from rangeland.cluster import questions as q
 from rangeland.errors import PeerError, ServerError
 from rangeland.node.collectors import Collectors
 from rangeland.node.membership import Membership
+from rangeland.node.watch import Watch
 from rangeland.pg import Role, Server
-from rangeland.state import tables
+from rangeland.state import events, tables
 from rangeland.wire.members import (
     DatabaseNumbers,
     DatabasesToNumber,
     DrainParams,
+    EventsToKeep,
     Hello,
     HelloAnswer,
     Member,
@@ -35,6 +37,7 @@ def make_answers(
     services: Services,
     collectors: Collectors,
     membership: Membership,
+    watch: Watch,
     drain: Callable[[bool], None],
 ) -> Mapping[str, Answer]:
     """By the question's path; each takes the parameters and a deadline in loop time.
@@ -81,6 +84,11 @@ def make_answers(
         )
         return Nothing()
 
+    async def keep_events(params: EventsToKeep, deadline: float) -> Nothing:
+        await watch.require_primary(deadline=deadline)
+        await events.add_events(server, params.node_id, params.events, deadline=deadline)
+        return Nothing()
+
     async def number_databases(params: DatabasesToNumber, deadline: float) -> DatabaseNumbers:
         server.require_primary()
         await tables.add_database_numbers(server, params.oids, deadline=deadline)
@@ -111,7 +119,9 @@ def make_answers(
         q.DATABASE_GRANTS.path: collectors.databases.collect_grants,
         q.DATABASE_TABLES.path: collectors.tables.collect_tables,
         q.TABLE.path: collectors.tables.collect_table,
+        q.EVENTS.path: collectors.events,
         q.USERS.path: collectors.users,
+        q.WATCH.path: watch.answer,
         q.REPLICATION.path: collectors.replication,
         q.PRIMARY_REPLICATION.path: collectors.primary_replication,
         q.REVOKE.path: revoke,
@@ -119,6 +129,7 @@ def make_answers(
         q.GRANT.path: auth.grants.answer,
         q.REGISTER.path: membership.answer_register,
         q.KEEP_STATUS.path: keep_status,
+        q.KEEP_EVENTS.path: keep_events,
         q.NUMBER_DATABASES.path: number_databases,
         q.LOGIN.path: auth.logins.answer_login,
         q.MAKE_SESSION.path: auth.logins.answer_make_session,

@@ -9,6 +9,7 @@ from msgspec import structs
 from rangeland.cluster import Cluster
 from rangeland.cluster import questions as q
 from rangeland.collect.databases import DatabaseCollector, Databases
+from rangeland.collect.events import collect_events
 from rangeland.collect.hot_ranges import Sampler
 from rangeland.collect.nodes import NodeFacts, StatusCollector
 from rangeland.collect.ranges import RangeCollector, RangeContext
@@ -20,8 +21,10 @@ from rangeland.collect.users import collect_users
 from rangeland.errors import RangelandError
 from rangeland.pg import Server
 from rangeland.state import tables
+from rangeland.wire.events import EventsAnswer
 from rangeland.wire.members import DatabasesToNumber
 from rangeland.wire.parts import (
+    EventsParams,
     HotParams,
     HotPart,
     ListPart,
@@ -81,6 +84,9 @@ class Collectors:
 
     async def hot_ranges(self, params: HotParams, deadline: float) -> HotPart:
         return await self._sampler.top(params, node_id=self._cluster.node_id, deadline=deadline)
+
+    async def events(self, params: EventsParams, deadline: float) -> EventsAnswer:
+        return await collect_events(self._server, params, deadline=deadline)
 
     async def replication(self, _params: Nothing, deadline: float) -> ReplicationPart:
         return await collect_replication(self._server, ranges=self._sampler.count_ranges(), deadline=deadline)

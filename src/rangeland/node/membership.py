@@ -12,14 +12,23 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from rangeland.auth import Auth
-from rangeland.cluster import Cluster
+from rangeland.cluster import Cluster, EventLog
 from rangeland.cluster import questions as q
 from rangeland.cluster.peer_token import derived
 from rangeland.errors import NotPrimaryError, RangelandError, RefusedError, ServerError, StateError
 from rangeland.pg import Role, Server
 from rangeland.state import tables
-from rangeland.wire.json import encode
+from rangeland.wire.events import (
+    EventInfo,
+    NodeDecommissioned,
+    NodeDecommissioning,
+    NodeJoin,
+    NodeRecommissioned,
+    NodeRestart,
+)
+from rangeland.wire.json import DecodeError, decode, encode
 from rangeland.wire.members import Members, MembershipChange, Registration, StatusToKeep
+from rangeland.wire.nodes import NodeStatus
 from rangeland.wire.parts import Nothing, StatusPart
 
 RETRY_S = 0.25
@@ -40,13 +49,17 @@ class Membership:
         server: Server,
         cluster: Cluster,
         auth: Auth,
+        events: EventLog,
         keys: Sequence[bytes],
         join: tuple[str, ...],
+        started_at_ns: int,
         status: Callable[[float], Awaitable[StatusPart]],
     ) -> None:
         self._server = server
         self._cluster = cluster
         self._auth = auth
+        self._events = events
+        self._started_at_ns = started_at_ns
         self._keys = keys
         self._join = join
         self._status = status
@@ -68,6 +81,8 @@ class Membership:
         """Register, then watch for changes, until cancelled."""
         await self._register()
         await self._greet()
+        self.trouble = None  # not before: the others know which sessions have ended
+        self._tell_start()
         while True:
             await self._keep_status()
             await self._wait_for_change()
@@ -106,9 +121,21 @@ class Membership:
                 await self._register_elsewhere()
             if self._cluster.node_id == 0:
                 await asyncio.sleep(RETRY_S)
-        self.trouble = None
         self.registered.set()
         log.info("registered", node_id=self._cluster.node_id, nodes=len(self._cluster.members))
+
+    def _tell_start(self) -> None:
+        """Who was there before has a status in the table: each node keeps one as soon as it is registered."""
+        member = self._cluster.members[self._cluster.node_id]
+        started, last_up, address = self._started_at_ns, 0, member.http_addr
+        if member.status is None:
+            joined = NodeJoin(NodeID=member.node_id, StartedAt=started, LastUp=started, Address=address)
+            self._events.record(joined)
+            return
+        with contextlib.suppress(DecodeError):
+            last_up = decode(NodeStatus, member.status).updated_at
+        restarted = NodeRestart(NodeID=member.node_id, StartedAt=started, LastUp=last_up, Address=address)
+        self._events.record(restarted)
 
     async def _register_here(self) -> None:
         """From our own server's copy of the table; on the primary also into it."""
@@ -167,6 +194,8 @@ class Membership:
         members = Members(members=await tables.list_members(self._server, deadline=deadline))
         everybody = [member.node_id for member in members.members]
         await self._cluster.ask_all(q.LEARN_MEMBERS, members, deadline=deadline, node_ids=everybody)
+        for node_id in params.node_ids:
+            self._events.record(self._change_of(params.membership, node_id))
         log.info("membership changed", node_ids=params.node_ids, membership=params.membership)
         return members
 
@@ -174,6 +203,16 @@ class Membership:
         """Take the news of who is a member."""
         self._cluster.take_members(params.members)
         return Nothing()
+
+    def _change_of(self, membership: str, node_id: int) -> EventInfo:
+        own = self._cluster.node_id
+        match membership:
+            case "decommissioning":
+                return NodeDecommissioning(RequestingNodeID=own, TargetNodeID=node_id)
+            case "decommissioned":
+                return NodeDecommissioned(RequestingNodeID=own, TargetNodeID=node_id)
+            case _:
+                return NodeRecommissioned(RequestingNodeID=own, TargetNodeID=node_id)
 
     def _require_changeable(self, params: MembershipChange, known: set[int]) -> None:
         if unknown := sorted(set(params.node_ids) - known):

@@ -7,7 +7,7 @@ import contextlib
 import resource
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -16,7 +16,7 @@ from rangeland.api.app import make_app
 from rangeland.api.services import Services
 from rangeland.auth import Auth
 from rangeland.client import Client
-from rangeland.cluster import Cluster, Forwarding
+from rangeland.cluster import Cluster, EventLog, Forwarding
 from rangeland.cluster.peer_token import PeerTokens
 from rangeland.collect.nodes import NodeFacts
 from rangeland.config import DRAIN_TIMEOUT_S, joined
@@ -26,11 +26,13 @@ from rangeland.node.collectors import Collectors
 from rangeland.node.http import HttpServer
 from rangeland.node.membership import Membership
 from rangeland.node.settings import NodeSettings
+from rangeland.node.watch import Watch
 from rangeland.pg import Server
 from rangeland.pg.server import require_usable
 from rangeland.tls import NodeMaterial, client_context, read_cluster_keys, read_node_material
 
 START_TIMEOUT_S = 3.0
+LAST_EVENTS_S = 1.0  # a node that stops has its events written down if the primary's node is quick
 NO_KEYS = (b"insecure",)  # stand for the cluster key where nothing is protected
 
 log = structlog.get_logger()
@@ -54,26 +56,32 @@ class Node:
             sql_addr=settings.sql_addr,
             scheme=settings.scheme,
         )
+        self._events = EventLog(self._cluster)
+        self._watch = Watch(server=self._server, cluster=self._cluster, events=self._events)
         self._auth = Auth(
             self._server,
             self._cluster,
+            self._events,
             keys=keys or NO_KEYS,
             login_url=settings.login_url,
             lifetime_s=settings.web_session_timeout_s,
         )
         self._cluster.on_hello = self._auth.revocations.take_hello
+        facts = _facts(settings)
         self._collectors = Collectors(
             server=self._server,
             cluster=self._cluster,
-            facts=_facts(settings),
+            facts=facts,
             draining=lambda: self._draining,
         )
         self._membership = Membership(
             server=self._server,
             cluster=self._cluster,
             auth=self._auth,
+            events=self._events,
             keys=keys or NO_KEYS,
             join=settings.join,
+            started_at_ns=facts.started_at_ns,
             status=self._collectors.own_status,
         )
         self._services = Services(
@@ -93,6 +101,7 @@ class Node:
             services=self._services,
             collectors=self._collectors,
             membership=self._membership,
+            watch=self._watch,
             drain=self._begin_to_drain,
         )
         self._http = HttpServer(make_app(self._services), host=settings.http_host, port=settings.http_port, tls=tls)
@@ -140,7 +149,10 @@ class Node:
         tasks = [
             asyncio.create_task(self._membership.run()),
             asyncio.create_task(self._membership.run_clock()),
-            asyncio.create_task(self._sample()),
+            asyncio.create_task(self._as_member(self._collectors.run)),
+            asyncio.create_task(self._as_member(self._events.run)),
+            asyncio.create_task(self._as_member(self._watch.run)),
+            asyncio.create_task(self._auth.failed_logins.run()),
         ]
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
@@ -152,13 +164,18 @@ class Node:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+        await self._tell_last_events()
         if failures:
             raise RangelandError(f"a part of this node failed: {failures[0]}")
 
-    async def _sample(self) -> None:
-        """The sampler's first reading wants the numbers of databases, which only a member can ask for."""
+    async def _as_member(self, run: Callable[[], Awaitable[None]]) -> None:
+        """What asks the primary's node for something, such as the numbers of databases, wants a member's id."""
         await self._membership.registered.wait()
-        await self._collectors.run()
+        await run()
+
+    async def _tell_last_events(self) -> None:
+        await self._auth.failed_logins.tell()
+        await self._events.flush(deadline=asyncio.get_running_loop().time() + LAST_EVENTS_S)
 
     async def _drain(self) -> None:
         """`ready` says 500 from now on; open requests finish, 15 s at most."""
@@ -218,6 +235,7 @@ class Node:
         else:
             log.warning("server is down", cause=down.reason)
         self._membership.changed()
+        self._watch.server_changed()
 
     def _begin_to_drain(self, shut_down: bool) -> None:
         """Load balancers see it at once; who asks all the same is answered."""

@@ -3,6 +3,8 @@
 Two neighbouring versions of Rangeland speak it to each other: new fields need a default.
 """
 
+from uuid import UUID
+
 from msgspec import Struct
 
 
@@ -68,6 +70,35 @@ class StatusToKeep(Struct, frozen=True, kw_only=True):
     node_id: int
     sql_addr: str
     status: str  # JSON of a NodeStatus
+
+
+class WatchParams(Struct, frozen=True, kw_only=True):
+    """The primary's node asks how another and its server do."""
+
+    timeline: int  # of the primary
+
+
+class WatchAnswer(Struct, frozen=True, kw_only=True):
+    """How a node's server does; that the node lives is in having answered."""
+
+    down_since_ns: int = 0  # ns since 1970; 0: it is up
+    cause: str = ""  # why it is down
+
+
+class EventToKeep(Struct, frozen=True, kw_only=True):
+    """Something that happened and is to be written down."""
+
+    event_id: UUID  # chosen when it happened: written twice it is there once
+    happened_at_ns: int  # ns since 1970
+    event_type: str
+    info: str  # JSON in ASCII
+
+
+class EventsToKeep(Struct, frozen=True, kw_only=True):
+    """What one node has to tell, oldest first."""
+
+    node_id: int
+    events: list[EventToKeep]
 
 
 class DatabasesToNumber(Struct, frozen=True, kw_only=True):

@@ -22,6 +22,14 @@ class PageParams(Struct, frozen=True, kw_only=True):
     offset: int = 0
 
 
+class EventsParams(Struct, frozen=True, kw_only=True):
+    """Which events, and which stretch of them."""
+
+    event_type: str = ""  # exact; "" for all
+    limit: int = 0  # 0: all, whatever the offset
+    offset: int = 0
+
+
 class SessionsParams(Struct, frozen=True, kw_only=True):
     """Which sessions of a node, and from which place of its list."""
 

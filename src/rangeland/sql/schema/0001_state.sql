@@ -49,13 +49,18 @@ COMMENT ON TABLE rangeland.web_sessions IS
     'Logged-in users of the API. Of a token only the SHA-256 of its secret is kept; a row without a valid mac counts for nothing';
 
 CREATE TABLE rangeland.events (
-    event_id int8 PRIMARY KEY,
-    happened_at timestamptz NOT NULL DEFAULT now(),
+    event_id uuid PRIMARY KEY,
+    happened_at timestamptz NOT NULL,
     event_type text NOT NULL,
     node_id int4 NOT NULL,
-    info jsonb NOT NULL
+    info json NOT NULL
 );
-CREATE INDEX ON rangeland.events (happened_at);
+CREATE INDEX ON rangeland.events (happened_at, event_id);
+CREATE INDEX ON rangeland.events (starts_with(event_type, 'user_'), happened_at);
+COMMENT ON TABLE rangeland.events IS
+    'What happened to nodes and web sessions; at most 5,000 rows about users and 5,000 about the rest, 90 days';
+COMMENT ON COLUMN rangeland.events.node_id IS 'The node that tells it';
+COMMENT ON COLUMN rangeland.events.info IS 'Kept as it was written, in ASCII, so that it fits every encoding';
 
 GRANT USAGE ON SCHEMA rangeland TO {role};
 GRANT SELECT ON ALL TABLES IN SCHEMA rangeland TO {role};
