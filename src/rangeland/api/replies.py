@@ -32,16 +32,18 @@ def internal_error(detail: str = "") -> HttpError:
     return HttpError(500, f"{GENERIC}\n{detail}" if detail else GENERIC)
 
 
+JSON = "application/json"  # Starlette would add a charset; the contract has none
 GZIP_FROM_BYTES = 1400  # one packet; smaller answers gain nothing. As the reference
 GZIP_IN_THREAD_FROM_BYTES = 64 * 1024  # 0.2 ms; megabytes would hold up everybody else's requests
 GZIP_LEVEL = 1  # a list of ranges shrinks to an eleventh; level 6 makes it a thirteenth at three times the cost
 
 
 class Body:
-    """An encoded JSON answer that several requests may share; it is compressed once, when somebody asks."""
+    """An encoded answer that several requests may share; it is compressed once, when somebody asks."""
 
-    def __init__(self, plain: bytes) -> None:
+    def __init__(self, plain: bytes, content_type: str = JSON) -> None:
         self.plain = plain
+        self.content_type = content_type
         self._gzipped: asyncio.Future[bytes] | None = None
 
     async def gzipped(self) -> bytes:
@@ -63,11 +65,11 @@ def encoded(answer: object) -> Body:
 async def body_reply(body: Body, accept_encoding: str) -> Response:
     """The answer, compressed where the client takes gzip and it is worth it."""
     if len(body.plain) < GZIP_FROM_BYTES:
-        return bytes_reply(body.plain)
+        return _reply(200, body.plain, body.content_type, {})
     vary = {"vary": "Accept-Encoding"}
     if not takes_gzip(accept_encoding):
-        return bytes_reply(body.plain, vary)
-    return bytes_reply(await body.gzipped(), {**vary, "content-encoding": "gzip"})
+        return _reply(200, body.plain, body.content_type, vary)
+    return _reply(200, await body.gzipped(), body.content_type, {**vary, "content-encoding": "gzip"})
 
 
 def takes_gzip(accept_encoding: str) -> bool:
@@ -96,8 +98,8 @@ def json_reply(answer: object, headers: dict[str, str] | None = None) -> Respons
 
 
 def bytes_reply(body: bytes, headers: dict[str, str] | None = None, *, status: int = 200) -> Response:
-    """A JSON answer that is encoded already. Starlette would add a charset; the contract has none."""
-    return _reply(status, body, "application/json", headers or {})
+    """A JSON answer that is encoded already."""
+    return _reply(status, body, JSON, headers or {})
 
 
 def error_reply(error: HttpError) -> Response:

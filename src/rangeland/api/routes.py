@@ -8,7 +8,7 @@ from enum import Enum
 
 from starlette.responses import Response
 
-from rangeland.api import databases, health, hot_ranges, login, nodes, peer, ranges, sessions, users
+from rangeland.api import databases, health, hot_ranges, login, metrics, nodes, peer, ranges, rules, sessions, users
 from rangeland.api.asking import Asking
 from rangeland.api.replies import Body
 
@@ -45,11 +45,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/v2/nodes/{node_id}/ranges", Access.READER, ranges.list_node_ranges),
     Endpoint("GET", "/api/v2/ranges/hot", Access.READER, hot_ranges.list_hot_ranges),
     Endpoint("GET", "/api/v2/ranges/{range_id:digits}", Access.READER, ranges.show_range),
+    Endpoint("GET", "/api/v2/rules", Access.ANYONE, rules.list_rules),
     Endpoint("GET", "/api/v2/sessions", Access.READER, sessions.list_sessions),
     Endpoint("GET", "/api/v2/users", Access.READER, users.list_users),
     Endpoint("POST", "/api/v2/login", Access.ANYONE, login.log_in),
     Endpoint("POST", "/api/v2/logout", Access.LOGGED_IN, login.log_out),
     Endpoint("GET", "/health", Access.ANYONE, health.show_root_health),
+    Endpoint("GET", "/metrics", Access.ANYONE, metrics.show_metrics),
+    Endpoint("GET", "/_status/vars", Access.ANYONE, metrics.show_metrics),
     Endpoint("GET", "/_admin/v1/health", Access.ANYONE, health.show_root_health),
     Endpoint("POST", "/_peer/v1/{question}", Access.PEER, peer.answer_question),
 )
