@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rangeland.collect.machine import Machine, disk_space
 from rangeland.collect.rare import RareReading
@@ -16,7 +16,7 @@ from rangeland.wire.number import finite
 from rangeland.wire.parts import StatusPart
 
 SIZES_AGE_S = 600.0  # sizes of databases are read at most that often: it stats every file
-SLOW_COUNTERS_AGE_S = 60.0  # checkpoints are minutes apart; the sum over pg_stat_statements costs milliseconds
+COUNTERS_AGE_S = 60.0  # checkpoints are minutes apart; summing pg_stat_statements takes 8 to 16 ms: 0.03 % of a core
 PATIENCE_S = 0.2  # of an answer; a reading that takes longer shows in a later one
 
 
@@ -86,15 +86,14 @@ class StatusRow(NamedTuple):
     replay_delay_s: float | None  # None on a primary
 
 
-class SlowCounters(NamedTuple):
-    """The row of sql/nodes.sql, read_slow_counters."""
+class Checkpoints(NamedTuple):
+    """The row of sql/nodes.sql, read_checkpoints."""
 
-    checkpoints_timed: int
-    checkpoints_requested: int
-    checkpoint_write_s: float
-    checkpoint_sync_s: float
-    buffers_checkpointed: int
-    statements: int | None  # None: pg_stat_statements isn't there
+    timed: int
+    requested: int
+    write_s: float
+    sync_s: float
+    buffers: int
 
 
 class StoreSizes(NamedTuple):
@@ -138,7 +137,8 @@ class StatusCollector:
         self._count_ranges = count_ranges
         self._machine = Machine()
         self._statements = StatementCount()
-        self._slow = RareReading(self._read_slow_counters, age_s=SLOW_COUNTERS_AGE_S, patience_s=PATIENCE_S)
+        self._statements_read = RareReading(self._count_statements, age_s=COUNTERS_AGE_S, patience_s=PATIENCE_S)
+        self._checkpoints = RareReading(self._read_checkpoints, age_s=COUNTERS_AGE_S, patience_s=PATIENCE_S)
         self._sizes = RareReading(self._read_sizes, age_s=SIZES_AGE_S, patience_s=PATIENCE_S)
 
     async def collect(self, *, node_id: int, deadline: float) -> StatusPart:
@@ -146,8 +146,8 @@ class StatusCollector:
         told."""
         row = await self._row(deadline)
         if row is not None:
-            await self._slow.refresh(deadline=deadline)
-            await self._sizes.refresh(deadline=deadline)
+            for reading in self._rare:
+                await reading.refresh(deadline=deadline)
         down = self._server.down
         return StatusPart(
             status=self._status(node_id, row),
@@ -160,8 +160,12 @@ class StatusCollector:
 
     async def close(self) -> None:
         """Leave readings that are still under way."""
-        await self._slow.close()
-        await self._sizes.close()
+        for reading in self._rare:
+            await reading.close()
+
+    @property
+    def _rare(self) -> tuple[RareReading[Any], ...]:
+        return self._checkpoints, self._statements_read, self._sizes
 
     async def _row(self, deadline: float) -> StatusRow | None:
         try:
@@ -170,10 +174,13 @@ class StatusCollector:
             return None  # the part says so: its metrics are missing, and `server_up` tells an outage
         return StatusRow(*rows[0])
 
-    async def _read_slow_counters(self, deadline: float) -> SlowCounters:
-        found = SlowCounters(*(await self._server.fetch("nodes", "read_slow_counters", deadline=deadline))[0])
-        self._statements.take(found.statements)
-        return found
+    async def _read_checkpoints(self, deadline: float) -> Checkpoints:
+        return Checkpoints(*(await self._server.fetch("nodes", "read_checkpoints", deadline=deadline))[0])
+
+    async def _count_statements(self, deadline: float) -> int | None:
+        rows = await self._server.fetch("nodes", "count_statements", deadline=deadline)
+        self._statements.take(rows[0][0] if rows else None)
+        return self._statements.total
 
     async def _read_sizes(self, deadline: float) -> StoreSizes:
         return StoreSizes(*(await self._server.fetch("nodes", "read_sizes", deadline=deadline))[0])
@@ -181,8 +188,8 @@ class StatusCollector:
     def _status(self, node_id: int, row: StatusRow | None) -> NodeStatus:
         facts = self._facts
         is_primary = self._server.role is Role.PRIMARY
-        sql = sql_metrics(row, self._statements.total) if row else {}
-        store = store_metrics(row, self._slow.value, self._sizes.value, is_primary=is_primary) if row else {}
+        sql = sql_metrics(row, self._statements_read.value) if row else {}
+        store = store_metrics(row, self._checkpoints.value, self._sizes.value, is_primary=is_primary) if row else {}
         if store:
             store |= _range_metrics(self._count_ranges(), is_primary=is_primary)
         return NodeStatus(
@@ -219,7 +226,7 @@ def sql_metrics(row: StatusRow, statements: int | None) -> dict[str, float | Non
 
 
 def store_metrics(
-    row: StatusRow, slow: SlowCounters | None, sizes: StoreSizes | None, *, is_primary: bool
+    row: StatusRow, checkpoints: Checkpoints | None, sizes: StoreSizes | None, *, is_primary: bool
 ) -> dict[str, float | None]:
     """Of the data directory: the reference's names where they fit, ours begin with `pg.`; None: unknown.
 
@@ -263,11 +270,11 @@ def store_metrics(
         "pg.temp.bytes": row.temp_bytes,
         "pg.tuples.read": row.tuples_read,
         "pg.tuples.written": row.tuples_written,
-        "pg.checkpoints.timed": slow and slow.checkpoints_timed,
-        "pg.checkpoints.requested": slow and slow.checkpoints_requested,
-        "pg.checkpoints.write.seconds": slow and slow.checkpoint_write_s,
-        "pg.checkpoints.sync.seconds": slow and slow.checkpoint_sync_s,
-        "pg.checkpoints.buffers": slow and slow.buffers_checkpointed,
+        "pg.checkpoints.timed": checkpoints and checkpoints.timed,
+        "pg.checkpoints.requested": checkpoints and checkpoints.requested,
+        "pg.checkpoints.write.seconds": checkpoints and checkpoints.write_s,
+        "pg.checkpoints.sync.seconds": checkpoints and checkpoints.sync_s,
+        "pg.checkpoints.buffers": checkpoints and checkpoints.buffers,
         "pg.wal.bytes": row.wal_bytes,
         "pg.wal.records": row.wal_records,
         "pg.wal.full_page_images": row.wal_full_page_images,

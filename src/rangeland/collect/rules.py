@@ -239,8 +239,7 @@ _SPACE_AND_DATA: tuple[Rule, ...] = (
         "critical",
         "1m",
         "pg_xid_age > 1.6e9",  # vacuum_failsafe_age; writes end at 2.1e9
-        "The server at {{ $labels.instance }} will stop taking writes: its oldest transaction id is "
-        "{{ $value | humanize }} transactions old",
+        "The server at {{ $labels.instance }} runs out of transaction ids: {{ $value | humanize }} are taken",
         "End old transactions, drop forgotten slots and prepared transactions, and VACUUM the oldest tables now.",
     ),
     _alert(
