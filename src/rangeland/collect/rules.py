@@ -321,8 +321,12 @@ _LOAD: tuple[Rule, ...] = (
         "RequestsFail",
         "warning",
         "10m",
-        'sum by (job, instance) (rate(rangeland_http_requests_total{status=~"5.."}[5m]))\n'
-        "  / sum by (job, instance) (rate(rangeland_http_requests_total[5m])) > 0.05",
+        # Health checks and peers are told of a server that is down by 500 and 503: other alerts speak of that.
+        "sum by (job, instance) (\n"
+        '  rate(rangeland_http_requests_total{endpoint=~"/api/v2/.+", endpoint!="/api/v2/health/", '
+        'status=~"5.."}[5m]))\n'
+        "/ sum by (job, instance) (\n"
+        '  rate(rangeland_http_requests_total{endpoint=~"/api/v2/.+", endpoint!="/api/v2/health/"}[5m])) > 0.05',
         "{{ $value | humanizePercentage }} of the answers of {{ $labels.instance }} are errors of its own",
         "The second line of each answer and the node's log say why.",
     ),

@@ -139,9 +139,11 @@ SELECT num_timed, num_requested, write_time / 1000, sync_time / 1000, buffers_wr
 -- needs: pg_monitor
 -- returns: statements int8
 SELECT s.word::int8
-  FROM pg_extension AS e,
+  FROM pg_extension AS e
+  JOIN pg_namespace AS n ON n.oid = e.extnamespace
+ CROSS JOIN
        ts_stat(format('SELECT array_to_tsvector(ARRAY[coalesce(sum(calls), 0)::int8::text]) FROM %%I.%%I(false)',
-                      e.extnamespace::regnamespace::name, e.extname)) AS s
+                      n.nspname, e.extname)) AS s
  WHERE e.extname = 'pg_stat_statements'
    AND current_setting('shared_preload_libraries') LIKE '%%pg_stat_statements%%';
 
