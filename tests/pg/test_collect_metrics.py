@@ -208,9 +208,12 @@ def test_prepared_transactions_archiving_and_statements_are_counted(
     execute(pg, "postgres", "BEGIN; CREATE TABLE t (); PREPARE TRANSACTION 'forgotten'", "SELECT pg_switch_wal()")
     wait_until(lambda: store_of(pg)["pg.archiver.failed"] > 0, "archiving has failed")
     node, store = metrics_of(pg)
+    assert NEEDS_EXTENSION not in node, "the schema is closed to pg_monitor"
+    assert store["pg.checkpoints.requested"] > 0, "which takes nothing else away"
     assert store["pg.transactions.prepared"] == 1
     assert store["pg.transactions.prepared.oldest.seconds"] > 0
-    assert node[NEEDS_EXTENSION] == 0, "counted from the first reading on"
+    execute(pg, "postgres", 'GRANT USAGE ON SCHEMA "odd \'schema" TO pg_monitor')
+    assert metrics_of(pg)[0][NEEDS_EXTENSION] == 0, "counted from the first reading on"
     execute(pg, "postgres", "ROLLBACK PREPARED 'forgotten'")
     assert store_of(pg)["pg.transactions.prepared"] == 0
 
