@@ -61,6 +61,8 @@ def running_prometheus(config: Path, directory: Path) -> Iterator[Prometheus]:
 
 def promtool(*arguments: str | Path) -> str:
     """What it prints. Fails unless it is content."""
-    done = subprocess.run(["promtool", *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        ["promtool", *map(str, arguments)], capture_output=True, text=True, timeout=200, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

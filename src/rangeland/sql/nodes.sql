@@ -131,7 +131,8 @@ SELECT num_timed, num_requested, write_time / 1000, sync_time / 1000, buffers_wr
 
 -- name: count_statements
 -- Statements finished, as far as pg_stat_statements still has them; no row where the state database hasn't
--- the extension or the server didn't load it; an error where its schema is closed to us. Summing 6,000 entries takes the server 8 to 16 ms.
+-- the extension or the server didn't load it, an error where its schema is closed to us. Summing 6,000
+-- entries takes the server 8 to 16 ms.
 -- A statement that names what isn't there fails, and its schema is the administrator's choice: hence ts_stat,
 -- which runs a text of ours where the extension is, and returns the sum as a word.
 -- since: 150000
