@@ -180,7 +180,7 @@ class StatusCollector:
     async def _count_statements(self, deadline: float) -> int | None:
         rows = await self._server.fetch("nodes", "count_statements", deadline=deadline)
         self._statements.take(rows[0][0] if rows else None)
-        return self._statements.total
+        return self._statements.total if rows else None
 
     async def _read_sizes(self, deadline: float) -> StoreSizes:
         return StoreSizes(*(await self._server.fetch("nodes", "read_sizes", deadline=deadline))[0])
