@@ -306,7 +306,7 @@ def firing(prometheus: Prometheus, name: str) -> set[str]:
 def test_a_node_without_its_server_answers_in_time_with_what_it_knows(
     cluster: Cluster, apis: list[Api], breaks: str, mends: str
 ) -> None:
-    server, api = cluster.servers[2], apis[2]
+    server, api, node_id = cluster.servers[2], apis[2], cluster.nodes[2].node_id
     getattr(server, breaks)()
     try:
         with ThreadPoolExecutor(8) as threads:
@@ -314,8 +314,8 @@ def test_a_node_without_its_server_answers_in_time_with_what_it_knows(
         for answer in (*answers, api.get("/metrics")):
             assert answer.status == 200
             assert answer.elapsed_s < ANSWER_S
-            assert 'rangeland_server_up{node_id="3"} 0.0' in answer.text
-            assert 'rangeland_server_primary{node_id="3"} 0.0' in answer.text
+            assert f'rangeland_server_up{{node_id="{node_id}"}} 0.0' in answer.text
+            assert f'rangeland_server_primary{{node_id="{node_id}"}} 0.0' in answer.text
             assert "\nsys_rss{" in answer.text
             assert "\npg_connections" not in answer.text
             assert "\nsql_conns" not in answer.text
@@ -327,13 +327,13 @@ def test_a_node_without_its_server_answers_in_time_with_what_it_knows(
 def test_a_silent_node_is_known_from_memory(cluster: Cluster, apis: list[Api]) -> None:
     """A scrape asks no other node; who asked for all of them has noticed."""
     token = log_in(cluster, apis[0], cluster.username)
+    line = f'rangeland_peer_silent{{node_id="{cluster.nodes[0].node_id}",peer="{cluster.nodes[2].node_id}"}}'
     cluster.nodes[2].kill()
     try:
-        assert 'rangeland_peer_silent{node_id="1",peer="3"} 0.0' in apis[0].get("/metrics").text
+        assert f"{line} 0.0" in apis[0].get("/metrics").text
         apis[0].get("sessions/", token)
-        assert 'rangeland_peer_silent{node_id="1",peer="3"} 1.0' in apis[0].get("/metrics").text
+        assert f"{line} 1.0" in apis[0].get("/metrics").text
     finally:
         cluster.nodes[2].start()
         cluster.nodes[2].wait_until_ready()
-    line = 'rangeland_peer_silent{node_id="1",peer="3"} 0.0'
-    wait_until(lambda: line in apis[0].get("/metrics").text, "it answers again", timeout_s=20)
+    wait_until(lambda: f"{line} 0.0" in apis[0].get("/metrics").text, "it answers again", timeout_s=20)
