@@ -10,16 +10,18 @@ import http.client
 import itertools
 import json
 import random
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import psycopg
 import pytest
 
 from fix_engine import wait_for_replay
@@ -168,6 +170,37 @@ def running_cluster(workplace: Workplace, nodes: int, *, load_tps: int = 0, inse
     cluster = Cluster(workplace, plan)
     cluster.open()
     return cluster
+
+
+@contextmanager
+def logging_statements(cluster: Cluster) -> Iterator[None]:
+    """Every statement is in the servers' logs, with the application's name, while the block runs."""
+    _configure(cluster, "all", "%a> ")
+    try:
+        yield
+    finally:
+        _configure(cluster, "none", "%m [%p] %q%u@%d ")
+
+
+def _configure(cluster: Cluster, log_statement: str, log_line_prefix: str) -> None:
+    for server in cluster.servers:
+        server.configure(log_statement=log_statement, log_line_prefix=log_line_prefix)
+    for server in cluster.servers:
+        with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+            wait_until(partial(_shows, connection, log_statement), "the server follows its settings")
+            connection.execute("SELECT pg_sleep(0.2)")  # the nodes' idle backends take their signal, too
+
+
+def _shows(connection: psycopg.Connection, log_statement: str) -> bool:
+    return connection.execute("SHOW log_statement").fetchone() == (log_statement,)
+
+
+def count_statements(cluster: Cluster, number: int, begin: int) -> int:
+    """Statements of the node in its server's log since that place."""
+    with cluster.servers[number].log.open("rb") as log:
+        log.seek(begin)
+        lines = log.read().decode(errors="replace").splitlines()
+    return sum(re.match(r"rangeland> LOG:  (statement|execute [^:]*): ", line) is not None for line in lines)
 
 
 @pytest.fixture(scope="session")

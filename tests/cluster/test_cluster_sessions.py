@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from functools import partial
+from contextlib import closing
 from typing import Any
 
 import psutil
 import psycopg
 import pytest
 
-from fix_cluster import Api, log_in, wait_until
+from fix_cluster import Api, count_statements, log_in, logging_statements, wait_until
 from rangeland.engine.cluster import Cluster
 
 SECRET = "do-not-show-me"
@@ -59,7 +57,7 @@ def test_username_chooses_one_user_on_every_node(cluster: Cluster, apis: list[Ap
         for api in apis:
             answer = api.get("sessions/?username=reader", token).json
             assert {each["username"] for each in answer["sessions"]} == {"reader"}
-            assert {each["node_id"] for each in answer["sessions"]} == {2}
+            assert {each["node_id"] for each in answer["sessions"]} == {cluster.nodes[1].node_id}
 
 
 def test_a_reader_sees_everybody_s_statements(cluster: Cluster, apis: list[Api]) -> None:
@@ -102,13 +100,13 @@ def test_a_sessions_request_costs_one_statement_a_node(cluster: Cluster, apis: l
     The sampler of hot ranges may step in at any moment: one of some attempts has to be undisturbed.
     """
     counted = []
-    with _logging_statements(cluster):
+    with logging_statements(cluster):
         for attempt in range(5):
             api = apis[attempt % 3]
             api.get("sessions/", token)
             begins = [server.log.stat().st_size for server in cluster.servers]
             api.get("sessions/", token)
-            counted.append([_count_statements(cluster, number, begins[number]) for number in range(3)])
+            counted.append([count_statements(cluster, number, begins[number]) for number in range(3)])
     assert [1, 1, 1] in counted, counted
 
 
@@ -159,34 +157,3 @@ def _server_forgot(conninfo: str, application_name: str) -> bool:
     query = "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = %s"
     with psycopg.connect(conninfo) as connection:
         return connection.execute(query.encode(), [application_name]).fetchone() == (True,)
-
-
-@contextmanager
-def _logging_statements(cluster: Cluster) -> Iterator[None]:
-    """Every statement is in the servers' logs, with the application's name, while the block runs."""
-    _configure(cluster, "all", "%a> ")
-    try:
-        yield
-    finally:
-        _configure(cluster, "none", "%m [%p] %q%u@%d ")
-
-
-def _configure(cluster: Cluster, log_statement: str, log_line_prefix: str) -> None:
-    for server in cluster.servers:
-        server.configure(log_statement=log_statement, log_line_prefix=log_line_prefix)
-    for server in cluster.servers:
-        with psycopg.connect(server.conninfo(), autocommit=True) as connection:
-            wait_until(partial(_shows, connection, log_statement), "the server follows its settings")
-            connection.execute("SELECT pg_sleep(0.2)")  # the nodes' idle backends take their signal, too
-
-
-def _shows(connection: psycopg.Connection, log_statement: str) -> bool:
-    return connection.execute("SHOW log_statement").fetchone() == (log_statement,)
-
-
-def _count_statements(cluster: Cluster, number: int, begin: int) -> int:
-    """Statements of the node in its server's log since that place."""
-    with cluster.servers[number].log.open("rb") as log:
-        log.seek(begin)
-        lines = log.read().decode(errors="replace").splitlines()
-    return sum(re.match(r"rangeland> LOG:  (statement|execute [^:]*): ", line) is not None for line in lines)

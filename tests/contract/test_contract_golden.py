@@ -191,7 +191,10 @@ def _is_settled(stage: Stage) -> bool:
         and [len(each["range_info"]["stats"]) for each in told] == [4, 0, 0]
         and all("window_seconds" in each["range_info"] for each in told)
         and [each.get("wait_event") for each in sessions] == ["ClientRead", "PgSleep", "ClientRead"]
-        and all({"livebytes", "ranges", "pg.replication.lag.bytes"} <= store.keys() for store in stores)
+        and all(
+            {"livebytes", "ranges", "pg.replication.lag.seconds", "pg.checkpoints.timed"} <= store.keys()
+            for store in stores
+        )
     )
 
 

@@ -108,6 +108,8 @@ def test_serves_before_its_server_is_up(server: PostgresServer, make_node: MakeN
         assert _api(node).get("health/?ready=true").text == GENERIC
         assert _api(node).get("nodes/", "CIGAiPis4fj3CBIQ3u0rRQJ3tD8yIqee4hipow==").status == 500
         assert _api(node).log_in("demo", "x").status in (500, 503)
+        metrics = _api(node).get("/metrics")
+        assert (metrics.status, 'rangeland_server_up{node_id="0"} 0.0' in metrics.text) == (200, True)
     finally:
         server.start()
     wait_until(lambda: _api(node).get("health/?ready=true").status == 200, "it is ready", timeout_s=5)

@@ -74,8 +74,8 @@ def test_refuses_a_header_that_is_wrong(old: str, new: str, complaint: str) -> N
 
 
 def test_an_older_server_gets_the_older_form() -> None:
-    assert block("nodes", "read_status", 160009).since < 170000
-    assert block("nodes", "read_status", 180001).since >= 170000
+    assert block("nodes", "read_checkpoints", 160009).since < 170000
+    assert block("nodes", "read_checkpoints", 180001).since >= 170000
 
 
 def test_an_unknown_block_is_a_lookup_error() -> None:

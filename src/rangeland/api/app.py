@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +24,7 @@ from rangeland.api.forwarding import Forwarded
 from rangeland.api.replies import NOT_FOUND, Body, HttpError, body_reply, error_reply, internal_error
 from rangeland.api.routes import ENDPOINTS, Access, Endpoint
 from rangeland.api.services import Services
+from rangeland.api.traffic import Traffic
 from rangeland.errors import NoPrimaryError, RangelandError
 
 SEND_TIMEOUT_S = 10.0  # a client that takes nothing for this long has vanished
@@ -64,7 +66,8 @@ def make_app(services: Services) -> ASGIApp:
         exception_handlers={404: _no_such_path, 405: _wrong_method, Exception: _failed},
     )
     app.router.redirect_slashes = False
-    return _Guarded(_Cleaned(Forwarded(app, services)))  # cleaned first: a redirect keeps remote_node_id
+    # cleaned first: a redirect keeps remote_node_id
+    return _Guarded(_Cleaned(Forwarded(app, services)), services.traffic)
 
 
 async def respond(asking: Asking, endpoint: Endpoint) -> Response:
@@ -144,13 +147,19 @@ class _Guarded:
     """Keep the HTTP server from waiting for ever on a client that has stopped reading, and HEAD free of a body.
 
     The server itself drops the body of a HEAD in HTTP/1.1 only; in HTTP/2 it would be a protocol error.
+    Each answer is counted as it begins.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, traffic: Traffic) -> None:
         self._app = app
+        self._traffic = traffic
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = time.perf_counter()
+
         async def send_soon(message: Message) -> Any:
+            if message["type"] == "http.response.start":
+                self._traffic.count(scope, message, begun)
             if scope["method"] == "HEAD" and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             async with asyncio.timeout(SEND_TIMEOUT_S):

@@ -44,6 +44,8 @@ READY = Parameter("ready", _FLAG, True,
 EVENT_TYPE = Parameter("type", _TEXT, "node_join", "Only events of this type. Absent: of all.")
 ALLOW_MINIMUM_QUORUM = Parameter("allow_minimum_quorum", _FLAG, True,
     "Only a loss of availability counts, not one of redundancy.")
+FORMAT = Parameter("format", {"type": "string", "enum": ["", "prometheus"]}, "prometheus",
+    "`prometheus`: as a file that Prometheus loads. Absent: as a map of groups.")
 USERNAME = Parameter("username", _TEXT, "app", "Only the sessions of this role. Absent: of all.")
 EXCLUDE_CLOSED_SESSIONS = Parameter("exclude_closed_sessions", _FLAG, True,
     "Leave out sessions that have ended. Anything but `true` is false.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from rangeland.api.traffic import Traffic
 from rangeland.auth import Auth
 from rangeland.cluster import Cluster, Flights, Forwarding
 from rangeland.wire.nodes import NodeStatus
@@ -25,4 +26,5 @@ class Services:
     trusted_proxy: str | None
     now_ns: Callable[[], int]
     flights: Flights = field(default_factory=Flights)
+    traffic: Traffic = field(default_factory=Traffic)
     last_status: dict[int, NodeStatus] = field(default_factory=dict)  # as this node last saw each
