@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -139,3 +140,15 @@ def test_a_drained_node_ends_when_it_is_told_to(cluster: Cluster, apis: list[Api
     assert cluster.nodes[2].stop() == 0
     cluster.nodes[2].start()
     wait_until(lambda: shown(apis[0], token)[3] == (3, "active"), "node 3 is live")
+
+
+def test_each_change_is_told_in_the_event_log(apis: list[Api], token: str, ask: Ask) -> None:
+    def told(kind: str) -> list[dict[str, int]]:
+        return [json.loads(each["info"]) for each in apis[1].get(f"events/?type={kind}", token).json["events"]]
+
+    kinds = ("node_decommissioning", "node_decommissioned", "node_recommissioned")
+    before = {kind: len(told(kind)) for kind in kinds}
+    for words in (("decommission", "--wait", "none", "3"), ("decommission", "3"), ("recommission", "3")):
+        assert ask(*words).returncode == 0
+    wait_until(lambda: all(len(told(kind)) == before[kind] + 1 for kind in kinds), "each is told once")
+    assert {(told(kind)[0]["TargetNodeID"], told(kind)[0]["RequestingNodeID"]) for kind in kinds} == {(3, 1)}
