@@ -12,8 +12,8 @@ from rangeland.collect.sessions import (
     cut_page,
     part_from_page,
     session_from_row,
-    sql_from_bytes,
 )
+from rangeland.collect.statements import statement_from_bytes
 from rangeland.wire.parts import SessionsParams
 from rangeland.wire.sessions import SessionStatus
 
@@ -42,6 +42,8 @@ def row(pid: int, *, start_s: float | None = None, read_s: float = 1000, usernam
         query_bytes=b"SELECT 1",
         query_id=-7,
         backend_type="client backend",
+        leader_pid=None,
+        in_recovery=False,
     )
 
 
@@ -221,10 +223,10 @@ def test_a_query_id_is_text_with_its_sign() -> None:
     ],
 )
 def test_a_statement_is_cut_at_1000_bytes_between_letters(raw: bytes | None, expected: str) -> None:
-    assert sql_from_bytes(raw) == expected
+    assert statement_from_bytes(raw).sql == expected
 
 
 def test_a_password_behind_the_cut_is_masked_too() -> None:
-    text = sql_from_bytes(b" " * 970 + b"ALTER ROLE a PASSWORD 's3cr3t and more'")
+    text = statement_from_bytes(b" " * 970 + b"ALTER ROLE a PASSWORD 's3cr3t and more'").sql
     assert "s3cr" not in text
     assert text.endswith("…")
