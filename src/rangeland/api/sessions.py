@@ -17,6 +17,7 @@ async def list_sessions(asking: Asking) -> Body:
     exclude_closed = asking.parameter("exclude_closed_sessions") == "true"
     limit = parse_limit(asking.parameter("limit"))
     services = asking.services
+    assert asking.caller is not None  # the route lets readers in only
     redacted_for = asking.caller.username if asking.caller.is_redacted else ""
 
     async def all_of_them() -> Body:
