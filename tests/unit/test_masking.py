@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rangeland.collect.masking import MASK, mask_passwords
+from rangeland.collect.statements import statement_from_bytes
 
 SECRET = "s3cr3t"  # what must never be seen; each statement below holds it once or more
 
@@ -117,3 +120,74 @@ def test_what_surrounds_a_password_stays_readable() -> None:
         mask_passwords("ALTER ROLE joe PASSWORD 'x' VALID UNTIL '2030-01-01'; SELECT 'y'")
         == f"ALTER ROLE joe PASSWORD '{MASK}' VALID UNTIL '2030-01-01'; SELECT 'y'"
     )
+
+
+EVEN = settings(max_examples=400, deadline=None, database=None)
+FRAGMENTS = [
+    *(
+        "password",
+        "PASSWORD",
+        '"password"',
+        "api_key",
+        "token",
+        "crypt(",
+        "pgp_sym_encrypt(",
+        "program",
+        "connection",
+    ),
+    *(
+        "options (",
+        "user mapping",
+        "alter role joe",
+        "set",
+        "insert into t (password)",
+        "values",
+        "=",
+        "to",
+        "in",
+        "(",
+    ),
+    *(")", ";", ",", "--", "/*", "*/", "\n", "'", "''", "'x'", "$$", "$a$", "E'", "\\", '"', "5", "null", "://u:p@h"),
+]
+TEMPLATES = [
+    "ALTER ROLE joe PASSWORD {0}",
+    "ALTER ROLE joe VALID UNTIL 'infinity' ENCRYPTED PASSWORD {0} CONNECTION LIMIT 3; SELECT 1",
+    "CREATE USER MAPPING FOR joe SERVER s OPTIONS (user 'x', password {0})",
+    "CREATE SUBSCRIPTION s CONNECTION {0} PUBLICATION p",
+    "INSERT INTO users (id, password) VALUES (1, {0}), (2, {0})",
+    "SELECT crypt({0}, gen_salt('bf')), 'x'",
+    "UPDATE users SET secret = {0}, name = 'x'",
+    "SELECT * FROM users WHERE token IN ({0}, {0})",
+    "COPY t TO PROGRAM {0}",
+]
+QUOTED = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\\"), max_size=8).map(
+    lambda text: "'" + (text + SECRET + text).replace("'", "''") + "'"
+)
+LITERALS = st.one_of(
+    QUOTED,
+    QUOTED.map(lambda text: f"E{text}"),
+    QUOTED.map(lambda text: f"E'\\\\\\'{text[1:]}"),
+    QUOTED.map(lambda text: f"U&{text}"),
+    QUOTED.map(lambda text: f"/* ' */ {text}"),
+    QUOTED.map(lambda text: f"{text} -- '\n{text}"),
+    QUOTED.map(lambda text: f"$x${text}$x$"),
+)
+
+
+@EVEN
+@given(st.sampled_from(TEMPLATES), LITERALS, st.none() | st.integers(min_value=0, max_value=150))
+def test_no_secret_of_a_statement_is_seen_in_it_or_in_its_beginning(
+    template: str, literal: str, length: int | None
+) -> None:
+    statement = template.format(literal)[:length]
+    assert SECRET[:4] not in mask_passwords(statement)
+    shown = statement_from_bytes(statement.encode())
+    assert SECRET[:4] not in f"{shown.sql} {shown.form.no_constants} {shown.form.summary}"
+
+
+@EVEN
+@given(st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=3), max_size=25).map(" ".join))
+def test_no_text_is_too_odd_to_be_masked(text: str) -> None:
+    masked = mask_passwords(text)
+    assert masked == text or MASK in masked
+    assert statement_from_bytes(text.encode(errors="ignore")) is not None

@@ -102,7 +102,7 @@ class _Masking:
             return False
         if tuple(self.words[:2]) in _ROLE_COMMANDS and self.words[-1].endswith("password"):
             return text != "null"
-        return self.words[0] == "set" and text not in _COMPARING
+        return self.words[:1] == ["set"] and text not in _COMPARING
 
     def _read(self, token: re.Match[str]) -> None:
         """Take note of a token that isn't a string."""
