@@ -86,11 +86,13 @@ def test_a_running_statement_is_an_active_query_in_a_transaction(pg_primary: Pos
 
 
 def test_a_query_id_is_shown_where_the_server_computes_them(pg_primary: PostgresServer) -> None:
-    with client(pg_primary, "numbered", options="-c compute_query_id=on") as connection:
-        with running(connection, "SELECT pg_sleep(60)"):
-            session = named(collect(pg_primary), "numbered")
-            query = "SELECT query_id::text FROM pg_stat_activity WHERE pid = "
-            expected = value(pg_primary, "postgres", f"{query}{connection.info.backend_pid}")
+    with (
+        client(pg_primary, "numbered", options="-c compute_query_id=on") as connection,
+        running(connection, "SELECT pg_sleep(60)"),
+    ):
+        session = named(collect(pg_primary), "numbered")
+        query = "SELECT query_id::text FROM pg_stat_activity WHERE pid = "
+        expected = value(pg_primary, "postgres", f"{query}{connection.info.backend_pid}")
     assert session.query_id == expected
     assert int(expected) != 0
 
