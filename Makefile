@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 ARGS ?=
 
-.PHONY: help install demo test check format lint types layers lock clean
+.PHONY: help install demo test check format lint types layers lock golden clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ layers: install
 
 lock: install ## pin every dependency anew, with hashes and without naming an index
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra demo --extra dev pyproject.toml -o requirements/dev.txt
+
+golden: install ## write the golden answers of tests/contract/golden anew; git diff shows what changed
+	@$(BIN)/python -m pytest -n 0 --write-golden tests/contract/test_contract_golden.py
 
 clean: ## remove what the targets made
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

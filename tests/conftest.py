@@ -1,3 +1,9 @@
 """Every fixture of the tests is a plugin beside this file."""
 
+import pytest
+
 pytest_plugins = ["fix_engine", "fix_cluster"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-golden", action="store_true", help="write the golden answers anew instead of comparing")

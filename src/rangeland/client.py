@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from rangeland.config import REQUEST_TIMEOUT_S
 from rangeland.errors import PeerError
 
 CONNECTIONS_PER_HOST = 4  # held: a stopped, dripping or black-hole peer then costs 10 ms, not a socket a question
@@ -34,6 +35,7 @@ class Client:
     def __init__(self, tls: ssl.SSLContext | None) -> None:
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
+        self._retired: set[asyncio.Task[None]] = set()
 
     async def request(
         self,
@@ -44,17 +46,17 @@ class Client:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> Reply:
-        """Ask and read the whole answer before `deadline` (loop time). Raises: PeerError, with the cause."""
-        if self._session is None:
-            self._session = self._opened()
+        """Ask and read the whole answer before `deadline` (loop time). Raises: PeerError, with the cause.
+
+        Asks a second time where a kept connection turns out to be closed: the other end renews its certificates, or
+        was started again.
+        """
         try:
-            async with (
-                asyncio.timeout_at(deadline),
-                self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as response,
-            ):
-                content = await response.read()
-                lowered = {name.lower(): value for name, value in response.headers.items()}
-                return Reply(response.status, lowered, content)
+            async with asyncio.timeout_at(deadline):
+                try:
+                    return await self._request(method, url, headers, body)
+                except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+                    return await self._request(method, url, headers, body)
         except TimeoutError as exc:
             raise PeerError("no answer in time") from exc
         except aiohttp.ClientConnectorCertificateError as exc:
@@ -64,14 +66,28 @@ class Client:
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             raise PeerError(f"the connection broke: {exc or type(exc).__name__}") from exc
 
+    async def _request(self, method: str, url: str, headers: Mapping[str, str] | None, body: bytes | None) -> Reply:
+        if self._session is None:
+            self._session = self._opened()
+        async with self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as response:
+            content = await response.read()
+            lowered = {name.lower(): value for name, value in response.headers.items()}
+            return Reply(response.status, lowered, content)
+
     def use_tls(self, tls: ssl.SSLContext) -> None:
         """Trust another CA from now on; open questions end on their old connections."""
         self._tls = tls
         if self._session is not None:
-            old, self._session = self._session, None
-            self._closing = asyncio.get_running_loop().create_task(old.close())
+            task = asyncio.get_running_loop().create_task(_close_later(self._session))
+            self._session = None
+            self._retired.add(task)
+            task.add_done_callback(self._retired.discard)
 
     async def close(self) -> None:
+        for task in self._retired:
+            task.cancel()
+        if self._retired:
+            await asyncio.wait(self._retired)
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -91,6 +107,14 @@ class Client:
             trust_env=False,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
+
+
+async def _close_later(session: aiohttp.ClientSession) -> None:
+    """Once every question that it may be answering is over."""
+    try:
+        await asyncio.sleep(REQUEST_TIMEOUT_S)
+    finally:
+        await session.close()
 
 
 def _reason(exc: OSError) -> str:

@@ -48,6 +48,10 @@ class StateError(RangelandError):
     """The schema `rangeland` is missing, of another version, or belongs to another cluster."""
 
 
+class RefusedError(RangelandError):
+    """What was asked would do harm or makes no sense now; the text says why, and what to do first."""
+
+
 class PeerError(RangelandError):
     """Another node did not answer, or not in a way that can be used.
 

@@ -64,7 +64,7 @@ def test_three_commands_make_what_a_node_needs(made: Path) -> None:
         "certs/node.crt": "0644",
     }
     assert tls.read_node_material(made / "certs").names == ("localhost", "127.0.0.1")
-    assert len(tls.read_cluster_key(made / "certs")) == 32
+    assert [len(key) for key in tls.read_cluster_keys(made / "certs")] == [32]
     ssl.create_default_context(cafile=made / "certs" / "ca.crt")
 
 

@@ -16,7 +16,7 @@ from rangeland.cluster.peer_token import PeerTokens
 from rangeland.cluster.questions import HELLO
 from rangeland.engine.cluster import Cluster
 from rangeland.errors import PeerError
-from rangeland.tls import client_context, read_cluster_key
+from rangeland.tls import client_context, read_cluster_keys
 from rangeland.wire.members import Hello, HelloAnswer
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ def asked(cluster: Cluster, work: Callable[[Client, PeerTokens, str], Awaitable[
     async def run() -> T:
         client = Client(client_context(certs_dir))
         try:
-            return await work(client, PeerTokens(read_cluster_key(certs_dir)), node.url)
+            return await work(client, PeerTokens(read_cluster_keys(certs_dir)), node.url)
         finally:
             await client.close()
 
@@ -54,7 +54,7 @@ def test_a_question_signed_by_a_clock_that_is_off_is_signed_again_and_answered(
 
 def test_a_question_signed_with_another_key_is_refused(cluster: Cluster) -> None:
     async def ask(client: Client, _tokens: PeerTokens, base: str) -> HelloAnswer:
-        wrong = PeerTokens(b"x" * 32)
+        wrong = PeerTokens([b"x" * 32])
         return await ask_signed(client, wrong, base, HELLO, Hello(), deadline=asyncio.get_running_loop().time() + 4)
 
     with pytest.raises(PeerError, match="not signed with this cluster's key"):

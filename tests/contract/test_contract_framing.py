@@ -15,7 +15,20 @@ import pytest
 from fix_cluster import Api, Reply
 from rangeland.engine.cluster import Cluster
 
-READ_ONLY = ("health", "nodes", "nodes/local/ranges", "ranges/hot", "ranges/1", "sessions")
+READ_ONLY = (
+    "databases",
+    "databases/pgbench",
+    "databases/pgbench/grants",
+    "databases/pgbench/tables",
+    "databases/pgbench/tables/pgbench_tellers",
+    "health",
+    "nodes",
+    "nodes/local/ranges",
+    "ranges/hot",
+    "ranges/1",
+    "sessions",
+    "users",
+)
 GENERIC = "An internal server error has occurred. Please check your Rangeland logs for more details."
 
 
@@ -81,7 +94,7 @@ def test_login_and_logout_do_not_exist_for_other_methods_than_post(
         "/api/v2/nowhere/",
         "/api/v2/Nodes/",
         "/api/v2/nodes/1/",
-        "/api/v2/nodes//ranges/",
+        "/api/v2/nodes/ranges/",
         "/api/v2/ranges/",
         "/api/v2/ranges/abc/",
         "/api/v2/ranges/-1/",
@@ -94,6 +107,41 @@ def test_login_and_logout_do_not_exist_for_other_methods_than_post(
 )
 def test_an_unknown_path_is_404_before_anybody_is_asked_who_they_are(apis: list[Api], path: str) -> None:
     require_error(apis[0].get(path), 404, "404 page not found")
+
+
+@pytest.mark.parametrize(
+    ("path", "cleaned"),
+    [
+        ("/api/v2//nodes/", "/api/v2/nodes/"),
+        ("//api/v2/nodes", "/api/v2/nodes"),
+        ("/api/v2/sessions/../nodes/?limit=1&a=%2F%2F", "/api/v2/nodes/?limit=1&a=%2F%2F"),
+        ("/api/v2/./nodes/", "/api/v2/nodes/"),
+        ("/api/v2/%2e%2e/v2/%C3%BC/", "/api/v2/%C3%BC/"),
+        ("/../../nowhere/", "/nowhere/"),
+        ("//elsewhere.example/", "/elsewhere.example/"),
+        ("/x/..//elsewhere.example", "/elsewhere.example"),
+        ("/x/../%0d%0aX-Y:z", "/%0D%0AX-Y%3Az"),
+        ("//", "/"),
+    ],
+)
+def test_a_path_with_empty_parts_or_dots_is_sent_to_the_clean_one(apis: list[Api], path: str, cleaned: str) -> None:
+    """Of this host always, and before anybody is asked who they are."""
+    answer = apis[0].get(path)
+    require_error(answer, 301, "Moved Permanently")
+    assert answer.headers["location"] == cleaned
+
+
+@pytest.mark.parametrize(
+    "path", ["nodes/0/ranges/", "nodes/1/ranges/?ranges=x", "ranges/hot/?node_id=x", f"ranges/{2**63}/"]
+)
+def test_who_asks_is_looked_at_before_what_is_asked(apis: list[Api], token: str, path: str) -> None:
+    assert (apis[0].get(path).status, apis[0].get(path, token).status) == (401, 400)
+
+
+def test_no_answer_promises_https_for_ever(apis: list[Api], token: str) -> None:
+    """Nobody could take that promise back, and behind a proxy it would be the proxy's to make."""
+    for answer in (apis[0].get("health/"), apis[0].get("nodes/", token), apis[0].get("nowhere/")):
+        assert "strict-transport-security" not in answer.headers
 
 
 def test_a_very_long_path_and_query_are_answered(apis: list[Api], token: str) -> None:

@@ -11,6 +11,7 @@ from fix_cluster import Api, session_url, wait_until
 from rangeland.engine.cluster import Cluster
 
 FROM_THE_START = "fDB8MHw="
+THE_END = "MSwyLDMsfDB8MHw="  # of 1,2,3,|0|0|
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,30 @@ def test_a_node_that_never_was_is_an_error_in_the_answer(
     [error] = answer["response_error"]
     assert error.get("node_id", 0) == node_id
     assert error["error_message"].startswith(f"failed to dial into node {node_id} (NODE_STATUS_UNKNOWN): ")
+
+
+@pytest.mark.parametrize("start", ["", "x", "%00", "fDB8MHw", "MXwyfDM=", "🦬"])
+def test_a_start_that_is_no_token_begins_at_the_beginning(
+    hot: dict[str, Any], apis: list[Api], token: str, start: str
+) -> None:
+    """With the limit all the same."""
+    answer = apis[0].get(session_url("ranges/hot/", limit=1, start=start), token).json
+    assert [each["node_id"] for each in answer["ranges"]] == [1]
+    assert answer["next"] == apis[0].get("ranges/hot/?limit=1", token).json["next"] != FROM_THE_START
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "x", "", str(2**63)])
+def test_a_limit_that_is_none_means_all_whatever_the_start(
+    hot: dict[str, Any], apis: list[Api], token: str, limit: str
+) -> None:
+    answer = apis[0].get(session_url("ranges/hot/", limit=limit, start=THE_END), token).json
+    assert len(answer["ranges"]) > 1
+    assert answer["next"] == FROM_THE_START
+
+
+def test_reusing_the_last_token_shows_nothing_more(hot: dict[str, Any], apis: list[Api], token: str) -> None:
+    answer = apis[1].get(session_url("ranges/hot/", limit=9, start=THE_END), token).json
+    assert (answer["ranges"], answer["ranges_by_node_id"], answer["next"]) == ([], {}, THE_END)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 1000])

@@ -6,6 +6,7 @@ import base64
 import re
 from urllib.parse import quote, urlencode
 
+import psycopg
 import pytest
 
 from contract.committed import departures
@@ -108,6 +109,17 @@ def test_wrong_credentials_are_one_text(cluster: Cluster, apis: list[Api], usern
     assert apis[1].log_in(cluster.username, cluster.password).status == 200
 
 
+def test_a_role_without_a_password_gets_no_token(cluster: Cluster, apis: list[Api]) -> None:
+    with psycopg.connect(cluster.servers[0].conninfo(), autocommit=True) as connection:
+        connection.execute("CREATE ROLE passwordless LOGIN")
+    for password in ("", "x"):
+        answer = apis[0].log_in("passwordless", password, client=new_client())
+        assert (answer.status, answer.text) == (401, NO_ACCOUNT)
+    with psycopg.connect(cluster.servers[0].conninfo(), autocommit=True) as connection:
+        connection.execute("ALTER ROLE passwordless PASSWORD 'now it has one'")
+    assert apis[0].log_in("passwordless", "now it has one", client=new_client()).status == 200
+
+
 def test_bytes_that_are_no_utf_8_are_wrong_credentials(apis: list[Api]) -> None:
     answer = apis[0].request("POST", "login/", body=b"username=demo&password=%ff", client=new_client())
     assert (answer.status, answer.text) == (401, NO_ACCOUNT)
@@ -175,6 +187,21 @@ def test_logout_with_no_base64_is_400(apis: list[Api]) -> None:
     answer = apis[0].log_out("yes")
     assert answer.status == 400
     assert answer.text.startswith("illegal base64 data")
+
+
+@pytest.mark.parametrize("message", [b"\x08", b"\x08\x01", b"\x12\x10" + bytes(16), b"\xff" * 30])
+def test_logout_with_base64_of_anything_else_is_401(apis: list[Api], message: bytes) -> None:
+    answer = apis[0].log_out(base64.b64encode(message).decode())
+    assert (answer.status, answer.text) == (401, NOT_VALIDATED)
+
+
+def test_logout_takes_the_token_from_the_cookie_where_the_header_says_so(cluster: Cluster, apis: list[Api]) -> None:
+    token = log_in(cluster, apis[0], "demo")
+    cookie = {"Cookie": f"session={token}"}
+    assert apis[0].request("POST", "logout/", headers=cookie).status == 400
+    assert apis[0].get("nodes/", token).status == 200
+    assert apis[0].request("POST", "logout/", token="cookie", headers=cookie).text == '{"logged_out":true}'
+    assert apis[0].get("nodes/", token).status == 401
 
 
 def test_an_id_with_another_secret_ends_nothing(cluster: Cluster, apis: list[Api]) -> None:

@@ -113,6 +113,11 @@ def test_a_page_is_cut_by_limit_and_offset(
     assert ([node["node_id"] for node in answer["nodes"]], answer.get("next")) == (ids, following)
 
 
+def test_a_plus_in_a_url_is_a_blank_and_so_no_sign(apis: list[Api], token: str) -> None:
+    assert len(apis[0].get("nodes/?limit=+2", token).json["nodes"]) == 3
+    assert len(apis[0].get("nodes/?limit=%2B2", token).json["nodes"]) == 2
+
+
 def test_of_a_repeated_parameter_the_first_counts(apis: list[Api], token: str) -> None:
     assert len(apis[0].get("nodes/?limit=1&limit=2", token).json["nodes"]) == 1
 

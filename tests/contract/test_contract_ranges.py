@@ -104,6 +104,17 @@ def test_some_ranges_can_be_asked_for(
     assert [each["desc"]["range_id"] for each in repeated] == [first]
 
 
+def test_limit_and_offset_cut_the_ranges_asked_for_too(
+    apis: list[Api], token: str, ranges: list[dict[str, Any]]
+) -> None:
+    ids = [each["desc"]["range_id"] for each in ranges[:3]]
+    chosen = ",".join(map(str, [*reversed(ids), 2**62]))
+    first = apis[0].get(session_url("nodes/1/ranges/", ranges=chosen, limit=2), token).json
+    assert ([each["desc"]["range_id"] for each in first["ranges"]], first["next"]) == (ids[:2], 2)
+    last = apis[0].get(session_url("nodes/1/ranges/", ranges=chosen, limit=2, offset=2), token).json
+    assert ([each["desc"]["range_id"] for each in last["ranges"]], "next" in last) == (ids[2:], False)
+
+
 def test_pages_by_limit_and_offset_show_every_range_once(
     apis: list[Api], token: str, ranges: list[dict[str, Any]]
 ) -> None:

@@ -115,7 +115,8 @@ def test_every_endpoint_is_in_the_reference_and_no_other() -> None:
     }
     rows = re.findall(r"^\| `(/api/v2/\S+)` \| (\w+) \|", text_of("api.md"), re.MULTILINE)
     assert set(rows) == public
-    headings = {
-        tuple(heading.split()) for heading in sections(text_of("api.md")) if re.match(r"(GET|POST) /", heading)
-    }
+    pages = ["api.md", *(f"endpoints/{page.name}" for page in (ROOT / "docs/reference/endpoints").glob("*.md"))]
+    found = [heading for page in pages for heading in sections(text_of(page)) if re.match(r"(GET|POST) /", heading)]
+    assert len(found) == len(set(found))
+    headings = {tuple(heading.split()) for heading in found}
     assert headings == {(method, path.removeprefix("/api/v2")) for path, method in public}

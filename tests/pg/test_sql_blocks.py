@@ -23,6 +23,7 @@ SAMPLES: dict[str, Any] = {
     "text[]": ["x"],
     "int4": 1,
     "int8": 1,
+    "int4[]": [1260],  # pg_authid, which every server has
     "int8[]": [1260],  # pg_authid, which every server has
     "oid": 1,
     "bool": True,

@@ -10,6 +10,7 @@ import ssl
 import stat
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from rangeland.errors import TlsError
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-TWO_KEYS = base64.b64encode(b"x" * 32) + b"\n" + base64.b64encode(b"y" * 32) + b"\n"
+THREE_KEYS = b"".join(base64.b64encode(each * 32) + b"\n" for each in (b"x", b"y", b"z"))
 
 
 @pytest.fixture
@@ -381,7 +382,7 @@ def test_a_pipe_or_directory_is_no_key_and_nobody_waits(certs_dir: Path) -> None
 @pytest.mark.parametrize("mode", [0o644, 0o660, 0o604, 0o610, 0o777])
 def test_a_secret_that_others_can_use_is_refused(certs_dir: Path, name: str, mode: int) -> None:
     (certs_dir / name).chmod(mode)
-    read = tls.read_node_material if name == "node.key" else tls.read_cluster_key
+    read = tls.read_node_material if name == "node.key" else tls.read_cluster_keys
     assert f"{name} can be used by others (mode {mode:04o})" in refusal(lambda: read(certs_dir))
 
 
@@ -481,30 +482,56 @@ def test_half_a_ui_pair_is_told(certs_dir: Path) -> None:
 
 
 def test_a_cluster_key_is_32_random_bytes(certs_dir: Path) -> None:
-    first = tls.read_cluster_key(certs_dir)
+    [first] = tls.read_cluster_keys(certs_dir)
     tls.create_cluster_key(certs_dir, overwrite=True)
-    assert len(first) == len(tls.read_cluster_key(certs_dir)) == 32
-    assert first != tls.read_cluster_key(certs_dir)
+    [second] = tls.read_cluster_keys(certs_dir)
+    assert len(first) == len(second) == 32
+    assert first != second
+
+
+def test_a_cluster_key_is_replaced_in_three_steps(certs_dir: Path) -> None:
+    [old] = tls.read_cluster_keys(certs_dir)
+    tls.rotate_cluster_key(certs_dir, tls.RotationStep.ADD)
+    signing, new = tls.read_cluster_keys(certs_dir)
+    assert signing == old
+    tls.rotate_cluster_key(certs_dir, tls.RotationStep.USE)
+    assert tls.read_cluster_keys(certs_dir) == (new, old)
+    [row] = [row for row in tls.list_certs(certs_dir) if row.key_file == "cluster.key"]
+    assert (row.notes, row.error) == ("rotation begun", "")
+    tls.rotate_cluster_key(certs_dir, tls.RotationStep.DROP)
+    assert tls.read_cluster_keys(certs_dir) == (new,)
+    assert (certs_dir / "cluster.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_step_of_a_rotation_out_of_turn_is_refused_and_changes_nothing(certs_dir: Path) -> None:
+    before = tls.read_cluster_keys(certs_dir)
+    for step in (tls.RotationStep.USE, tls.RotationStep.DROP):
+        assert "begin the rotation with add" in refusal(partial(tls.rotate_cluster_key, certs_dir, step))
+    assert tls.read_cluster_keys(certs_dir) == before
+    tls.rotate_cluster_key(certs_dir, tls.RotationStep.ADD)
+    begun = tls.read_cluster_keys(certs_dir)
+    assert "begun" in refusal(lambda: tls.rotate_cluster_key(certs_dir, tls.RotationStep.ADD))
+    assert tls.read_cluster_keys(certs_dir) == begun
 
 
 def test_a_cluster_key_may_be_commented_and_edited(certs_dir: Path) -> None:
     write_secret(certs_dir / "cluster.key", b"# ours\r\n\r\n" + base64.b64encode(b"x" * 32) + b" \r\n")
-    assert tls.read_cluster_key(certs_dir) == b"x" * 32
+    assert tls.read_cluster_keys(certs_dir) == (b"x" * 32,)
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"# nothing\n", b"abc\n", base64.b64encode(b"x" * 31), b"\xff\xfe\n", TWO_KEYS]
+    "content", [b"", b"# nothing\n", b"abc\n", base64.b64encode(b"x" * 31), b"\xff\xfe\n", THREE_KEYS]
 )
 def test_a_damaged_cluster_key_is_refused_without_showing_it(certs_dir: Path, content: bytes) -> None:
     write_secret(certs_dir / "cluster.key", content)
-    text = refusal(lambda: tls.read_cluster_key(certs_dir))
+    text = refusal(lambda: tls.read_cluster_keys(certs_dir))
     assert str(certs_dir / "cluster.key") in text
     assert base64.b64encode(b"x" * 31).decode() not in text
 
 
 def test_the_shared_files_are_copied_for_another_node(certs_dir: Path, tmp_path: Path) -> None:
     tls.copy_shared(certs_dir, tmp_path / "two")
-    assert tls.read_cluster_key(tmp_path / "two") == tls.read_cluster_key(certs_dir)
+    assert tls.read_cluster_keys(tmp_path / "two") == tls.read_cluster_keys(certs_dir)
     tls.create_node(tmp_path / "two", tmp_path / "ca.key", ["localhost"])
     shake_hands(tls.client_context(certs_dir), server_context(tmp_path / "two"), "localhost")
     assert "exists" in refusal(lambda: tls.copy_shared(certs_dir, tmp_path / "two"))

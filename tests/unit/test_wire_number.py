@@ -39,3 +39,8 @@ def test_zero_stands_for_unknown_where_a_field_is_always_there(value: float | No
 
 def test_metrics_that_are_not_finite_are_left_out_and_zeros_are_kept() -> None:
     assert finite({"b": 1.0, "a": 0.0, "c": nan, "d": inf, "e": None}) == {"b": 1.0, "a": 0.0}
+
+
+def test_a_metric_is_a_float_even_where_it_was_counted() -> None:
+    """Else a node would print it otherwise of itself than of its peers."""
+    assert encode(finite({"a": 7})) == b'{"a":7.0}'

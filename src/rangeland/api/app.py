@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import posixpath
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from starlette.applications import Starlette
@@ -61,7 +63,7 @@ def make_app(services: Services) -> ASGIApp:
         exception_handlers={404: _no_such_path, 405: _wrong_method, Exception: _failed},
     )
     app.router.redirect_slashes = False
-    return _Guarded(app)
+    return _Guarded(_Cleaned(app))
 
 
 async def respond(asking: Asking, endpoint: Endpoint) -> Response:
@@ -85,9 +87,10 @@ async def respond(asking: Asking, endpoint: Endpoint) -> Response:
 
 
 def _require_member(asking: Asking, endpoint: Endpoint) -> None:
-    """A node without an id knows no cluster yet: an empty answer of its would be a wrong one."""
+    """A node without an id knows no cluster yet, and one that was decommissioned isn't told of it any more: an empty
+    or an old answer would be a wrong one."""
     services = asking.services
-    if endpoint.access is Access.READER and not services.cluster.node_id:
+    if endpoint.access is Access.READER and not services.cluster.is_member():
         raise internal_error(services.unready() or "this node is not registered yet")
 
 
@@ -105,13 +108,35 @@ async def _no_such_path(_request: Request, _exc: Exception) -> Response:
 async def _wrong_method(request: Request, exc: Exception) -> Response:
     if request.url.path.rstrip("/") in ("/api/v2/login", "/api/v2/logout"):
         return error_reply(HttpError(404, "not found"))  # the contract's answer of these two
-    headers = dict(exc.headers or {}) if isinstance(exc, HTTPException) else {}
-    return error_reply(HttpError(405, "Method Not Allowed", headers))
+    allowed = (exc.headers or {}).get("Allow", "") if isinstance(exc, HTTPException) else ""
+    in_order = ", ".join(sorted(allowed.split(", ")))  # Starlette's comes from a set
+    return error_reply(HttpError(405, "Method Not Allowed", {"allow": in_order}))
 
 
 async def _failed(request: Request, exc: Exception) -> Response:
     log.error("a request met a bug", path=request.url.path, exc_info=exc)
     return error_reply(internal_error())
+
+
+def clean_path(path: str) -> str:
+    """Without empty parts, `.` and `..`; the trailing slash stays. It begins with one slash: never another host."""
+    cleaned = "/" + posixpath.normpath("/" + path).lstrip("/")
+    return cleaned + "/" if path.endswith("/") and cleaned != "/" else cleaned
+
+
+class _Cleaned:
+    """Send who asks for a path with `//` or `..` to the clean one, as the reference's router does."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or (cleaned := clean_path(scope["path"])) == scope["path"]:
+            await self._app(scope, receive, send)
+            return
+        query = scope["query_string"].decode("latin-1")
+        location = quote(cleaned) + (f"?{query}" if query else "")
+        await error_reply(HttpError(301, "Moved Permanently", {"location": location}))(scope, receive, send)
 
 
 class _Guarded:

@@ -31,9 +31,14 @@ async def show_root_health(asking: Asking) -> Response:
     return bytes_reply(json.dumps(said, indent=2).encode(), status=503)
 
 
+def parse_flag(query_text: str) -> bool | None:
+    """A flag as the reference writes it, False when it is empty; None: it is none."""
+    return _TRUTH.get(query_text)
+
+
 def _unready(asking: Asking) -> str | None:
     """Why the node should get no traffic, if that was asked. Raises: HttpError 400."""
-    ready = _TRUTH.get(asking.parameter("ready"))
+    ready = parse_flag(asking.parameter("ready"))
     if ready is None:
         raise HttpError(400, "invalid ready value")
     return asking.services.unready() if ready else None

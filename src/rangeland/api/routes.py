@@ -8,7 +8,7 @@ from enum import Enum
 
 from starlette.responses import Response
 
-from rangeland.api import databases, health, hot_ranges, login, nodes, peer, ranges, sessions, users
+from rangeland.api import databases, health, hot_ranges, login, nodes, peer, ranges, restart_safety, sessions, users
 from rangeland.api.asking import Asking
 from rangeland.api.replies import Body
 
@@ -41,6 +41,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/v2/databases/{database:name}/tables", Access.READER, databases.list_tables),
     Endpoint("GET", "/api/v2/databases/{database:name}/tables/{table:name}", Access.READER, databases.show_table),
     Endpoint("GET", "/api/v2/health", Access.ANYONE, health.show_health),
+    Endpoint("GET", "/api/v2/health/restart_safety", Access.ANYONE, restart_safety.show_restart_safety),
     Endpoint("GET", "/api/v2/nodes", Access.READER, nodes.list_nodes),
     Endpoint("GET", "/api/v2/nodes/{node_id}/ranges", Access.READER, ranges.list_node_ranges),
     Endpoint("GET", "/api/v2/ranges/hot", Access.READER, hot_ranges.list_hot_ranges),

@@ -18,6 +18,7 @@ class Services:
     auth: Auth
     unready: Callable[[], str | None]
     verify_peer: Callable[[str, str], None]  # (token, path); raises PeerError
+    is_draining: Callable[[], bool]
     role_header: Callable[[], str]
     insecure: bool
     trusted_proxy: str | None

@@ -5,6 +5,8 @@ Not here: the table of web sessions (state/) and status codes (api/). Read web_s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rangeland.auth.grants import Grants
 from rangeland.auth.logins import Logins
 from rangeland.auth.revocations import Revocations
@@ -16,12 +18,12 @@ __all__ = ["Auth", "Caller"]
 
 
 class Auth:
-    """The room's four parts, put together. `key` is the cluster's, `lifetime_s` that of a login."""
+    """The room's four parts, put together. `keys` are the cluster's, `lifetime_s` is that of a login."""
 
     def __init__(
-        self, server: Server, cluster: Cluster, *, key: bytes, login_url: str | None, lifetime_s: float
+        self, server: Server, cluster: Cluster, *, keys: Sequence[bytes], login_url: str | None, lifetime_s: float
     ) -> None:
         self.revocations = Revocations(server, cluster)
-        self.grants = Grants(server, self.revocations, key=key)
+        self.grants = Grants(server, self.revocations, keys=keys)
         self.logins = Logins(server, cluster, self.grants, login_url=login_url, lifetime_s=lifetime_s)
         self.web_sessions = WebSessionKeeper(server, cluster, self.grants, self.revocations)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
+from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
@@ -23,12 +24,16 @@ log = structlog.get_logger()
 class Grants:
     """Reads sessions and rights from this node's server; keeps the sessions that no table holds."""
 
-    def __init__(self, server: Server, revocations: Revocations, *, key: bytes) -> None:
+    def __init__(self, server: Server, revocations: Revocations, *, keys: Sequence[bytes]) -> None:
         self._server = server
         self._revocations = revocations
-        self._mac_key = derived(key, "web session")
+        self.use(keys)
         self._offline: dict[int, OfflineSession] = {}
         self.admin_role = "admin"
+
+    def use(self, keys: Sequence[bytes]) -> None:
+        """Sign rows with the first of these keys from now on, and accept those that any of them signed."""
+        self._mac_keys = [derived(key, "web session") for key in keys]
 
     async def answer(self, params: GrantParams, deadline: float) -> Grant:
         """What this node's server says. Raises: ServerError."""
@@ -63,7 +68,7 @@ class Grants:
             )
         if hashed is None:
             return Grant(found=False, **rights)
-        if not hmac.compare_digest(mac, self.mac(params.id, hashed, username, created, expires)):
+        if not self._is_signed(mac, _signed_text(params.id, hashed, username, created, expires)):
             log.warning("a web session without a valid signature was ignored", session_id=params.id)
             return Grant(found=False, **rights)
         return Grant(
@@ -88,6 +93,14 @@ class Grants:
 
     def mac(self, session_id: int, hashed: bytes, username: str, created: datetime, expires: datetime) -> bytes:
         """The signature of a row: who can write the table can't make a session without the cluster key."""
-        moments = f"{int(created.timestamp() * 1e6)}|{int(expires.timestamp())}"
-        text = f"{session_id}|{hashed.hex()}|{moments}|{username}"
-        return hmac.digest(self._mac_key, text.encode(), hashlib.sha256)
+        return hmac.digest(
+            self._mac_keys[0], _signed_text(session_id, hashed, username, created, expires), hashlib.sha256
+        )
+
+    def _is_signed(self, mac: bytes, text: bytes) -> bool:
+        return any(hmac.compare_digest(mac, hmac.digest(key, text, hashlib.sha256)) for key in self._mac_keys)
+
+
+def _signed_text(session_id: int, hashed: bytes, username: str, created: datetime, expires: datetime) -> bytes:
+    moments = f"{int(created.timestamp() * 1e6)}|{int(expires.timestamp())}"
+    return f"{session_id}|{hashed.hex()}|{moments}|{username}".encode()

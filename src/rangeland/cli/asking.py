@@ -16,7 +16,7 @@ from rangeland.cluster.cluster import ask_signed
 from rangeland.cluster.peer_token import PeerTokens
 from rangeland.cluster.questions import Question
 from rangeland.errors import NotPrimaryError, PeerError, RangelandError, SettingError
-from rangeland.tls import client_context, read_cluster_key
+from rangeland.tls import client_context, read_cluster_keys
 
 P = TypeVar("P", bound=Struct)
 A = TypeVar("A", bound=Struct)
@@ -30,14 +30,14 @@ def ask_node(values: Mapping[str, Any], question: Question[P, A], params: P, *, 
     if url.scheme not in ("http", "https") or not url.hostname or url.path not in ("", "/"):
         raise SettingError(f"--url must be https://HOST:PORT, not {node_url(values)}")
     certs_dir = Path(values["certs_dir"]).expanduser()
-    key = None if values["insecure"] else read_cluster_key(certs_dir)
+    keys = () if values["insecure"] else read_cluster_keys(certs_dir)
     base = f"{url.scheme}://{url.netloc}"
 
     async def ask() -> A:
         client = Client(client_context(certs_dir) if url.scheme == "https" else None)
         try:
             deadline = asyncio.get_running_loop().time() + timeout_s
-            return await ask_signed(client, PeerTokens(key), base, question, params, deadline=deadline)
+            return await ask_signed(client, PeerTokens(keys), base, question, params, deadline=deadline)
         finally:
             await client.close()
 

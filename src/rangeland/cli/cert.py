@@ -140,6 +140,24 @@ def create_cluster_key(certs_dir: Path, overwrite: bool) -> None:
     _print_written(tls.create_cluster_key(certs_dir, overwrite=overwrite))
 
 
+@command.command("rotate-cluster-key", short_help="Replace cluster.key in three steps, without an interruption.")
+@click.argument("step", type=click.Choice(["add", "use", "drop"]))
+@_certs_dir_option
+def rotate_cluster_key(step: str, certs_dir: Path) -> None:
+    """Replace the cluster key while the cluster runs.
+
+    \b
+    add   a new key beside the one in use: nodes accept it
+    use   nodes sign with the new key, and still accept the old one
+    drop  the old key is accepted no more: logins from before "use" end
+
+    After each step copy cluster.key to every node and send each node SIGHUP; only then take the next.
+    """
+    from rangeland import tls
+
+    _print_written(tls.rotate_cluster_key(certs_dir, tls.RotationStep(step)))
+
+
 @command.command("list", short_help="List what the certificates directory holds.")
 @_certs_dir_option
 @format_option

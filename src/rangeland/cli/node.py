@@ -90,6 +90,88 @@ def show_status(
     print_rows(columns, rows, output_format)
 
 
+@command.command("decommission")
+@click.argument("node_ids", nargs=-1, type=click.IntRange(min=1), metavar="[ID]...")
+@click.option("--self", "own", is_flag=True, help="The node of --url.")
+@click.option(
+    "--wait",
+    "wait",
+    type=click.Choice(["all", "none"]),
+    default="all",
+    show_default=True,
+    help="none: only announce it; the node stays a member, shown as decommissioning.",
+)
+@takes_settings("node")
+@format_option
+def decommission(node_ids: tuple[int, ...], own: bool, wait: str, output_format: str | None, **flags: Any) -> None:
+    """Take nodes out of the cluster for good.
+
+    The others ask them no more, and they refuse to answer for the cluster. Their servers stay as they are: a standby
+    goes on streaming. Not for the node beside the primary.
+    """
+    membership = "decommissioned" if wait == "all" else "decommissioning"
+    _change_membership(node_ids, own, membership, output_format, flags)
+
+
+@command.command("recommission")
+@click.argument("node_ids", nargs=-1, type=click.IntRange(min=1), metavar="[ID]...")
+@click.option("--self", "own", is_flag=True, help="The node of --url.")
+@takes_settings("node")
+@format_option
+def recommission(node_ids: tuple[int, ...], own: bool, output_format: str | None, **flags: Any) -> None:
+    """Make decommissioning or decommissioned nodes members again."""
+    _change_membership(node_ids, own, "active", output_format, flags)
+
+
+@command.command("drain")
+@click.argument("node_id", required=False, type=click.IntRange(min=1), metavar="[ID]")
+@click.option("--self", "own", is_flag=True, help="The node of --url.")
+@click.option("--shutdown", "shut_down", is_flag=True, help="Then end the node's process.")
+@takes_settings("node")
+def drain(node_id: int | None, own: bool, shut_down: bool, **flags: Any) -> None:
+    """Tell load balancers to send a node nobody any more, until it is started again.
+
+    health/?ready=1 says 500 from now on; whoever asks all the same is answered.
+    """
+    from rangeland.cli.asking import ask_node
+    from rangeland.cluster.questions import DRAIN
+    from rangeland.wire.members import DrainParams
+
+    [chosen] = _chosen((node_id,) if node_id else (), own, flags)
+    ask_node(read_settings("node", flags), DRAIN, DrainParams(node_id=chosen, shut_down=shut_down))
+    click.echo(f"node {chosen} is draining{' and ends' if shut_down else ''}")
+
+
+def _change_membership(
+    node_ids: tuple[int, ...], own: bool, membership: str, output_format: str | None, flags: dict[str, Any]
+) -> None:
+    from rangeland.cli.asking import ask_node
+    from rangeland.cluster.questions import CHANGE_MEMBERSHIP
+    from rangeland.wire.members import MembershipChange
+
+    chosen = _chosen(node_ids, own, flags)
+    change = MembershipChange(node_ids=chosen, membership=membership)
+    members = ask_node(read_settings("node", flags), CHANGE_MEMBERSHIP, change).members
+    rows: list[list[Cell]] = [
+        [member.node_id, member.http_addr, member.membership != "active", member.membership]
+        for member in members
+        if member.node_id in chosen
+    ]
+    print_rows(["id", "address", "is_decommissioning", "membership"], rows, output_format)
+
+
+def _chosen(node_ids: tuple[int, ...], own: bool, flags: dict[str, Any]) -> list[int]:
+    """The ids that were given, or that of the asked node. Raises: SettingError unless exactly one kind was given."""
+    from rangeland.cli.asking import ask_node
+    from rangeland.cluster.questions import HELLO
+    from rangeland.errors import SettingError
+    from rangeland.wire.members import Hello
+
+    if bool(node_ids) == own:
+        raise SettingError("name nodes by their id (see 'rangeland node ls'), or give --self for the node of --url")
+    return sorted(set(node_ids)) if node_ids else [ask_node(read_settings("node", flags), HELLO, Hello()).node_id]
+
+
 def _joined(
     groups: list[tuple[tuple[str, ...], Callable[[Any], list[Cell]]]],
 ) -> tuple[list[str], Callable[[Any], list[Cell]]]:

@@ -33,6 +33,7 @@ A = TypeVar("A", bound=Struct)
 Answer = Callable[[Any, float], Awaitable[Any]]  # (parameters, deadline in loop time) → the question's answer
 
 PREFIX = "/_peer/v1/"
+DECOMMISSIONED = "decommissioned"
 NODE_HEADER, ROLE_HEADER, TIME_HEADER = "x-rangeland-node", "x-rangeland-role", "x-rangeland-time-ns"
 TIMEOUT_HEADER = "x-rangeland-timeout-ms"
 MARGIN_S = 0.25  # what a peer's answer may take to travel and be merged
@@ -86,17 +87,23 @@ class Cluster:
         """Learn of nodes. One that is known is updated; none is forgotten."""
         for told in members:
             known = self.members.get(told.node_id)
-            keeps = known is not None and told.status is None
-            member = structs.replace(told, status=known.status) if known and keeps else told
+            member = _newer(known, told) if known else told
             self.members[member.node_id] = member
+            if known and known.membership == DECOMMISSIONED != member.membership:
+                del self.peers[member.node_id]  # nobody has asked it meanwhile: what was heard is old
             self.peers.setdefault(member.node_id, Peer(member.node_id))
             if member.http_addr == self.http_addr:
                 self.node_id = member.node_id
 
+    def is_member(self) -> bool:
+        """Whether this node is registered and was not decommissioned."""
+        own = self.members.get(self.node_id)
+        return bool(self.node_id) and (own is None or own.membership != DECOMMISSIONED)
+
     def active_ids(self) -> list[int]:
         """Every node that was not decommissioned, ascending, this one included."""
-        ids = {member.node_id for member in self.members.values() if member.membership != "decommissioned"}
-        return sorted(ids | ({self.node_id} if self.node_id else set()))
+        ids = {member.node_id for member in self.members.values() if member.membership != DECOMMISSIONED}
+        return sorted(ids | ({self.node_id} if self.is_member() else set()))
 
     def topology(self) -> Topology:
         """Who takes writes, as last heard, and which nodes hold a copy."""
@@ -245,7 +252,9 @@ class Cluster:
 
     async def _retry(self, member: Member) -> None:
         """Ask a silent node how it does until it answers; then take what it knows."""
-        while self.peers[member.node_id].silent_since_ns:
+        while (
+            self.peers[member.node_id].silent_since_ns and self.members[member.node_id].membership != DECOMMISSIONED
+        ):
             await asyncio.sleep(RETRY_S)
             deadline = asyncio.get_running_loop().time() + RETRY_S
             try:
@@ -305,6 +314,14 @@ async def _post_signed(
         TIMEOUT_HEADER: str(int(left_s * 1000)),
     }
     return await client.request("POST", base + path, deadline=deadline, headers=headers, body=encode(params))
+
+
+def _newer(known: Member, told: Member) -> Member:
+    """What is told now, but for what it doesn't know or knows of old."""
+    member = told if told.status is not None else structs.replace(told, status=known.status)
+    if member.membership_version >= known.membership_version:
+        return member
+    return structs.replace(member, membership=known.membership, membership_version=known.membership_version)
 
 
 def _answer(question: Question[P, A], reply: Reply) -> A:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Sequence
+from typing import Any
 
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -20,31 +22,43 @@ class WrongClockError(PeerError):
 
 
 class PeerTokens:
-    """Signs and checks questions. `key` None: --insecure, where every question passes."""
+    """Signs and checks questions. The first key signs, any of them is accepted; none: --insecure, where every
+    question passes."""
 
-    def __init__(self, key: bytes | None) -> None:
-        self._key = OctKey.import_key(derived(key, "peer")) if key is not None else None
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        self.use(keys)
+
+    def use(self, keys: Sequence[bytes]) -> None:
+        """Sign and check with these from now on."""
+        self._keys = [OctKey.import_key(derived(key, "peer")) for key in keys]
 
     def sign(self, path: str, *, now_s: float) -> str:
         """A token for one path; `now_s` is the receiver's clock as far as we know it."""
-        if self._key is None:
+        if not self._keys:
             return "insecure"
         claims = {"sub": path, "iat": now_s, "exp": now_s + LIFETIME_S}
-        return jwt.encode({"alg": "HS256"}, claims, self._key, algorithms=["HS256"])
+        return jwt.encode({"alg": "HS256"}, claims, self._keys[0], algorithms=["HS256"])
 
     def verify(self, token: str, path: str, *, now_s: float) -> None:
         """Raises: WrongClockError, or PeerError for any other token than ours for this path."""
-        if self._key is None:
+        if not self._keys:
             return
-        try:
-            claims = jwt.decode(token, self._key, algorithms=["HS256"]).claims
-        except (JoseError, ValueError) as exc:
-            raise PeerError("not signed with this cluster's key") from exc
+        claims = self._claims(token)
         issued, expires = claims.get("iat"), claims.get("exp")
         if claims.get("sub") != path or not isinstance(issued, (int, float)) or not isinstance(expires, (int, float)):
             raise PeerError("signed for another question")
         if not issued - LEEWAY_S <= now_s <= expires + LEEWAY_S:
             raise WrongClockError(f"signed {abs(now_s - issued):.0f} s off this node's clock")
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        """What the token says. Raises: PeerError."""
+        trouble: Exception | None = None
+        for key in self._keys:
+            try:
+                return jwt.decode(token, key, algorithms=["HS256"]).claims
+            except (JoseError, ValueError) as exc:
+                trouble = exc
+        raise PeerError("not signed with this cluster's key") from trouble
 
 
 def derived(key: bytes, purpose: str) -> bytes:

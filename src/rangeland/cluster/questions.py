@@ -40,21 +40,28 @@ DATABASE_TABLES = Question("database_tables", p.DatabaseParams, p.DatabaseTables
 TABLE = Question("table", p.TableParams, p.TablePart)
 USERS = Question("users", p.PageParams, UsersAnswer)
 
+REPLICATION = Question("replication", p.Nothing, p.ReplicationPart)
+
 HELLO = Question("hello", m.Hello, m.HelloAnswer)
 REVOKE = Question("revoke", m.Revocation, p.Nothing)
 KEEP_SESSION = Question("keep_session", m.OfflineSession, p.Nothing)
+LEARN_MEMBERS = Question("learn_members", m.Members, p.Nothing)
 GRANT = Question("grant", m.GrantParams, m.Grant)
 
 # Only the primary's node answers these; the others say that they are not.
 REGISTER = Question("register", m.Registration, m.Members)
+WRITE_MEMBERSHIP = Question("write_membership", m.MembershipChange, m.Members)
 KEEP_STATUS = Question("keep_status", m.StatusToKeep, p.Nothing)
 NUMBER_DATABASES = Question("number_databases", m.DatabasesToNumber, m.DatabaseNumbers)
+PRIMARY_REPLICATION = Question("primary_replication", p.Nothing, p.ReplicationPart)
 LOGIN = Question("login", m.LoginParams, m.LoginResult)
 MAKE_SESSION = Question("make_session", m.SessionToMake, m.LoginResult)
 WRITE_REVOCATION = Question("write_revocation", m.Revocation, p.Nothing)
 
 # Asked by the commands on a node's host, with the cluster key instead of a login.
 LIST_NODES = Question("list_nodes", p.Nothing, NodesAnswer)
+CHANGE_MEMBERSHIP = Question("change_membership", m.MembershipChange, m.Members)
+DRAIN = Question("drain", m.DrainParams, p.Nothing)
 LIST_WEB_SESSIONS = Question("list_web_sessions", m.UserParams, m.WebSessions)
 LOG_USER_IN = Question("log_user_in", m.SessionToMake, m.LoginResult)
 LOG_USER_OUT = Question("log_user_out", m.UserParams, m.WebSessions)

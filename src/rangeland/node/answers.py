@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rangeland.api.nodes import collect_nodes
 from rangeland.api.services import Services
 from rangeland.cluster import Answer
 from rangeland.cluster import questions as q
-from rangeland.errors import ServerError
+from rangeland.errors import PeerError, ServerError
 from rangeland.node.collectors import Collectors
 from rangeland.node.membership import Membership
 from rangeland.pg import Role, Server
@@ -18,6 +18,7 @@ from rangeland.state import tables
 from rangeland.wire.members import (
     DatabaseNumbers,
     DatabasesToNumber,
+    DrainParams,
     Hello,
     HelloAnswer,
     Member,
@@ -34,8 +35,12 @@ def make_answers(
     services: Services,
     collectors: Collectors,
     membership: Membership,
+    drain: Callable[[bool], None],
 ) -> Mapping[str, Answer]:
-    """By the question's path; each takes the parameters and a deadline in loop time."""
+    """By the question's path; each takes the parameters and a deadline in loop time.
+
+    `drain` makes this node drain; with True it then ends.
+    """
     cluster, auth = services.cluster, services.auth
 
     async def hello(params: Hello, deadline: float) -> HelloAnswer:
@@ -82,6 +87,15 @@ def make_answers(
         numbers = await tables.list_database_numbers(server, deadline=deadline)
         return DatabaseNumbers(number_by_oid=numbers)
 
+    async def drain_node(params: DrainParams, deadline: float) -> Nothing:
+        if params.node_id == cluster.node_id:
+            drain(params.shut_down)
+            return Nothing()
+        part = await cluster.ask(params.node_id, q.DRAIN, params, deadline=deadline)
+        if part.error is not None:
+            raise PeerError(f"node {params.node_id}: {part.error.cause}", reached=True)
+        return Nothing()
+
     async def list_nodes(_params: Nothing, deadline: float) -> Any:
         return await collect_nodes(services, deadline=deadline)
 
@@ -98,6 +112,8 @@ def make_answers(
         q.DATABASE_TABLES.path: collectors.tables.collect_tables,
         q.TABLE.path: collectors.tables.collect_table,
         q.USERS.path: collectors.users,
+        q.REPLICATION.path: collectors.replication,
+        q.PRIMARY_REPLICATION.path: collectors.primary_replication,
         q.REVOKE.path: revoke,
         q.KEEP_SESSION.path: keep_session,
         q.GRANT.path: auth.grants.answer,
@@ -107,7 +123,11 @@ def make_answers(
         q.LOGIN.path: auth.logins.answer_login,
         q.MAKE_SESSION.path: auth.logins.answer_make_session,
         q.WRITE_REVOCATION.path: auth.revocations.answer_write,
+        q.WRITE_MEMBERSHIP.path: membership.answer_write_membership,
+        q.LEARN_MEMBERS.path: membership.answer_learn,
         q.LIST_NODES.path: list_nodes,
+        q.CHANGE_MEMBERSHIP.path: membership.answer_change,
+        q.DRAIN.path: drain_node,
         q.LIST_WEB_SESSIONS.path: auth.web_sessions.list,
         q.LOG_USER_IN.path: auth.logins.log_user_in,
         q.LOG_USER_OUT.path: auth.web_sessions.log_user_out,

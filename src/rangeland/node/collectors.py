@@ -12,6 +12,7 @@ from rangeland.collect.databases import DatabaseCollector, Databases
 from rangeland.collect.hot_ranges import Sampler
 from rangeland.collect.nodes import NodeFacts, StatusCollector
 from rangeland.collect.ranges import RangeCollector, RangeContext
+from rangeland.collect.restart_safety import collect_replication
 from rangeland.collect.sessions import SessionCollector
 from rangeland.collect.sizes import SizeBook
 from rangeland.collect.tables import TableCollector
@@ -29,6 +30,7 @@ from rangeland.wire.parts import (
     RangeParams,
     RangePart,
     RangesParams,
+    ReplicationPart,
     SessionsParams,
     StatusPart,
 )
@@ -79,6 +81,14 @@ class Collectors:
 
     async def hot_ranges(self, params: HotParams, deadline: float) -> HotPart:
         return await self._sampler.top(params, node_id=self._cluster.node_id, deadline=deadline)
+
+    async def replication(self, _params: Nothing, deadline: float) -> ReplicationPart:
+        return await collect_replication(self._server, ranges=self._sampler.count_ranges(), deadline=deadline)
+
+    async def primary_replication(self, params: Nothing, deadline: float) -> ReplicationPart:
+        """Raises: NotPrimaryError, ServerError."""
+        self._server.require_primary()
+        return await self.replication(params, deadline)
 
     async def users(self, params: PageParams, deadline: float) -> UsersAnswer:
         return await collect_users(self._server, params, deadline=deadline)

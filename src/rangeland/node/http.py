@@ -7,10 +7,15 @@ stalled, it reads only unencrypted PKCS#8 keys, and a change of certificates is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import os
 import socket
+import struct
+import sys
 from typing import Any
 
+import psutil
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.server.embed import Server
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,6 +26,12 @@ from rangeland.tls import NodeMaterial
 
 BACKLOG = 1024
 CONNECT_WAIT_S = 5.0
+HANDSHAKE_S = (
+    1.0  # what a TLS handshake may take on a busy machine; one that is under way when its listener ends is cut
+)
+
+_SO_ATTACH_REUSEPORT_CBPF = 51  # Source: Linux, asm-generic/socket.h
+_BPF_RETURN = 0x06  # BPF_RET | BPF_K. Source: Linux, linux/bpf_common.h
 
 
 class HttpServer:
@@ -33,6 +44,7 @@ class HttpServer:
         self._tls = tls
         self._running: tuple[Server, asyncio.Task[None]] | None = None
         self._retired: set[asyncio.Task[None]] = set()
+        self._renewing = asyncio.Lock()
         self.open_requests = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -46,15 +58,21 @@ class HttpServer:
         self.require_free()
         self._running = await self._spawned()
 
-    async def renew(self, tls: NodeMaterial) -> None:
-        """Serve new connections with other certificates; open ones end on the old."""
-        self._tls = tls
-        old = self._running
-        self._running = await self._spawned()
-        if old is not None:
-            task = asyncio.create_task(_ended(*old, timeout_s=15.0))
-            self._retired.add(task)
-            task.add_done_callback(self._retired.discard)
+    async def renew(self, tls: NodeMaterial) -> bool:
+        """Serve new connections with other certificates; open ones end on the old. False: they are the same ones."""
+        async with self._renewing:
+            if tls == self._tls:
+                return False
+            self._tls = tls
+            old = self._running
+            self._running = await self._spawned()
+            if old is not None:
+                prefer_newest_listener(self._port)
+                await asyncio.sleep(HANDSHAKE_S)
+                task = asyncio.create_task(_ended(*old, timeout_s=15.0))
+                self._retired.add(task)
+                task.add_done_callback(self._retired.discard)
+            return True
 
     async def wait_idle(self) -> None:
         """Return when no request is being answered."""
@@ -135,6 +153,25 @@ def require_free(host: str, port: int) -> None:
                 f"can't listen on {joined(host, port)}: {os.strerror(exc.errno or 0).lower()}: is another node "
                 "or program serving it? --http-addr takes another"
             ) from exc
+
+
+def prefer_newest_listener(port: int) -> None:
+    """Lead new connections to the second of two listeners of this process that share a port.
+
+    The first one can then be closed without cutting off a client that is just connecting. Where the system can't,
+    both go on taking connections.
+    """
+    listening = [each.fd for each in psutil.Process().net_connections("tcp") if _is_listener(each, port)]
+    if sys.platform != "linux" or len(listening) != 2:
+        return
+    instruction = ctypes.create_string_buffer(struct.pack("HBBI", _BPF_RETURN, 0, 0, 1))  # "take number 1, from 0"
+    program = struct.pack("HL", 1, ctypes.addressof(instruction))
+    with socket.socket(fileno=os.dup(listening[0])) as listener, contextlib.suppress(OSError):
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, program)
+
+
+def _is_listener(connection: Any, port: int) -> bool:
+    return bool(connection.status == psutil.CONN_LISTEN and connection.laddr.port == port)
 
 
 async def _ended(server: Server, task: asyncio.Task[None], *, timeout_s: float) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import hmac
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -15,12 +15,12 @@ from rangeland.auth import Auth
 from rangeland.cluster import Cluster
 from rangeland.cluster import questions as q
 from rangeland.cluster.peer_token import derived
-from rangeland.errors import NotPrimaryError, RangelandError, ServerError, StateError
+from rangeland.errors import NotPrimaryError, RangelandError, RefusedError, ServerError, StateError
 from rangeland.pg import Role, Server
 from rangeland.state import tables
 from rangeland.wire.json import encode
-from rangeland.wire.members import Members, Registration, StatusToKeep
-from rangeland.wire.parts import StatusPart
+from rangeland.wire.members import Members, MembershipChange, Registration, StatusToKeep
+from rangeland.wire.parts import Nothing, StatusPart
 
 RETRY_S = 0.25
 TRY_TIMEOUT_S = 2.0
@@ -40,20 +40,25 @@ class Membership:
         server: Server,
         cluster: Cluster,
         auth: Auth,
-        key: bytes,
+        keys: Sequence[bytes],
         join: tuple[str, ...],
         status: Callable[[float], Awaitable[StatusPart]],
     ) -> None:
         self._server = server
         self._cluster = cluster
         self._auth = auth
-        self._key = key
+        self._keys = keys
         self._join = join
         self._status = status
         self._kept_at = 0.0
         self._changed = asyncio.Event()
         self.registered = asyncio.Event()
         self.trouble: str | None = "this node is not registered yet"
+
+    def use(self, keys: Sequence[bytes]) -> None:
+        """These are the cluster's keys from now on."""
+        self._keys = keys
+        self.changed()
 
     def changed(self) -> None:
         """The server went, came back or changed its role."""
@@ -144,6 +149,41 @@ class Membership:
         self._cluster.take_members(members)
         return Members(members=members)
 
+    # changing who is a member
+
+    async def answer_change(self, params: MembershipChange, deadline: float) -> Members:
+        """Have the primary's node change it. Raises: NoPrimaryError, RefusedError, PeerError, ServerError."""
+        return await self._cluster.ask_primary(q.WRITE_MEMBERSHIP, params, deadline=deadline)
+
+    async def answer_write_membership(self, params: MembershipChange, deadline: float) -> Members:
+        """On the primary's node: write it, then tell every node that can be reached, those that leave among them.
+
+        Raises: NotPrimaryError, RefusedError, ServerError.
+        """
+        self._server.require_primary()
+        known = {member.node_id for member in await tables.list_members(self._server, deadline=deadline)}
+        self._require_changeable(params, known)
+        await tables.change_membership(self._server, params.node_ids, params.membership, deadline=deadline)
+        members = Members(members=await tables.list_members(self._server, deadline=deadline))
+        everybody = [member.node_id for member in members.members]
+        await self._cluster.ask_all(q.LEARN_MEMBERS, members, deadline=deadline, node_ids=everybody)
+        log.info("membership changed", node_ids=params.node_ids, membership=params.membership)
+        return members
+
+    async def answer_learn(self, params: Members, _deadline: float) -> Nothing:
+        """Take the news of who is a member."""
+        self._cluster.take_members(params.members)
+        return Nothing()
+
+    def _require_changeable(self, params: MembershipChange, known: set[int]) -> None:
+        if unknown := sorted(set(params.node_ids) - known):
+            raise RefusedError(f"there is no node {', '.join(map(str, unknown))}")
+        if params.membership != "active" and self._cluster.node_id in params.node_ids:
+            raise RefusedError(
+                f"node {self._cluster.node_id} is beside the primary, which takes all writes: "
+                "make another server the primary first"
+            )
+
     async def read_state(self, deadline: float) -> None:
         """The cluster's facts and members, from this node's server. Raises: StateError, ServerError."""
         facts = await tables.read_facts(self._server, deadline=deadline)
@@ -154,11 +194,17 @@ class Membership:
         self._cluster.take_members(await tables.list_members(self._server, deadline=deadline))
 
     async def _require_own_key(self, facts: tables.ClusterFacts, deadline: float) -> None:
-        """The first node of a cluster writes down a check value of its key; the others must match it."""
-        check = hmac.digest(derived(self._key, "check"), facts.cluster_id.encode(), hashlib.sha256).hex()
-        if facts.key_check is None and self._server.role is Role.PRIMARY:
-            await tables.keep_setting(self._server, "key_check", check, deadline=deadline)
-        elif facts.key_check not in (None, check):
+        """The first node of a cluster writes down a check value of its key; the others must match it.
+
+        Once the primary's node signs with another key, the check value is that one's.
+        """
+        checks = [
+            hmac.digest(derived(key, "check"), facts.cluster_id.encode(), hashlib.sha256).hex() for key in self._keys
+        ]
+        is_known = facts.key_check in (None, *checks)
+        if is_known and facts.key_check != checks[0] and self._server.role is Role.PRIMARY:
+            await tables.keep_setting(self._server, "key_check", checks[0], deadline=deadline)
+        elif not is_known:
             raise StateError(
                 f"cluster.key is not the key of this server's cluster ({facts.cluster_id}): copy that "
                 "cluster's key into --certs-dir, or point --server-url at the right server"

@@ -7,6 +7,7 @@ import contextlib
 import resource
 import signal
 import time
+from collections.abc import Sequence
 
 import structlog
 
@@ -27,10 +28,10 @@ from rangeland.node.membership import Membership
 from rangeland.node.settings import NodeSettings
 from rangeland.pg import Server
 from rangeland.pg.server import require_usable
-from rangeland.tls import NodeMaterial, client_context, read_cluster_key, read_node_material
+from rangeland.tls import NodeMaterial, client_context, read_cluster_keys, read_node_material
 
 START_TIMEOUT_S = 3.0
-NO_KEY = b"insecure"  # stands for the cluster key where nothing is protected
+NO_KEYS = (b"insecure",)  # stand for the cluster key where nothing is protected
 
 log = structlog.get_logger()
 
@@ -38,12 +39,12 @@ log = structlog.get_logger()
 class Node:
     """`run` serves until SIGTERM or SIGINT."""
 
-    def __init__(self, settings: NodeSettings, *, key: bytes | None, tls: NodeMaterial | None) -> None:
+    def __init__(self, settings: NodeSettings, *, keys: Sequence[bytes], tls: NodeMaterial | None) -> None:
         self._settings = settings
         self._stop = asyncio.Event()
         self._draining = False
         self._client = Client(None if settings.insecure else client_context(settings.certs_dir))
-        self._tokens = PeerTokens(key)
+        self._tokens = PeerTokens(keys)
         self._server = Server(settings.server_url)
         self._cluster = Cluster(
             client=self._client,
@@ -56,7 +57,7 @@ class Node:
         self._auth = Auth(
             self._server,
             self._cluster,
-            key=key or NO_KEY,
+            keys=keys or NO_KEYS,
             login_url=settings.login_url,
             lifetime_s=settings.web_session_timeout_s,
         )
@@ -71,7 +72,7 @@ class Node:
             server=self._server,
             cluster=self._cluster,
             auth=self._auth,
-            key=key or NO_KEY,
+            keys=keys or NO_KEYS,
             join=settings.join,
             status=self._collectors.own_status,
         )
@@ -80,6 +81,7 @@ class Node:
             auth=self._auth,
             unready=self._unready,
             verify_peer=lambda token, path: self._tokens.verify(token, path, now_s=time.time()),
+            is_draining=lambda: self._draining,
             role_header=self._role_header,
             insecure=settings.insecure,
             trusted_proxy=settings.trusted_proxy,
@@ -90,6 +92,7 @@ class Node:
             services=self._services,
             collectors=self._collectors,
             membership=self._membership,
+            drain=self._begin_to_drain,
         )
         self._http = HttpServer(make_app(self._services), host=settings.http_host, port=settings.http_port, tls=tls)
 
@@ -178,7 +181,7 @@ class Node:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._renew_certificates()))
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._renew_secrets()))
 
     def _ignore_signals(self) -> None:
         """A second SIGTERM, while the loop is being closed, must not turn a clean end into a killed process."""
@@ -186,19 +189,24 @@ class Node:
             asyncio.get_running_loop().remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
 
-    async def _renew_certificates(self) -> None:
-        """SIGHUP: take the certificates that are on disk now; bad ones leave the old in use."""
-        if not self._settings.serves_tls:
+    async def _renew_secrets(self) -> None:
+        """SIGHUP: take the certificates and the cluster key that are on disk now; bad ones leave the old in use."""
+        if self._settings.insecure:
             return
         try:
-            tls = read_node_material(self._settings.certs_dir)
+            tls = read_node_material(self._settings.certs_dir) if self._settings.serves_tls else None
             context = client_context(self._settings.certs_dir)
+            keys = read_cluster_keys(self._settings.certs_dir)
         except TlsError as exc:
-            log.error("the new certificates are not usable; the old stay", cause=str(exc))
+            log.error("the new certificates or the new cluster key are not usable; the old stay", cause=str(exc))
             return
+        self._tokens.use(keys)
+        self._auth.grants.use(keys)
+        self._membership.use(keys)
         self._client.use_tls(context)
-        await self._http.renew(tls)
-        log.info("certificates renewed", not_after=tls.not_after.isoformat())
+        if tls is not None and await self._http.renew(tls):
+            log.info("certificates renewed", not_after=tls.not_after.isoformat())
+        log.info("cluster key read again", keys=len(keys))
 
     def _server_changed(self) -> None:
         down = self._server.down
@@ -210,9 +218,19 @@ class Node:
             log.warning("server is down", cause=down.reason)
         self._membership.changed()
 
+    def _begin_to_drain(self, shut_down: bool) -> None:
+        """Load balancers see it at once; who asks all the same is answered."""
+        self._draining = True
+        log.info("draining", then_ends=shut_down)
+        if shut_down:
+            self._stop.set()
+
     def _unready(self) -> str | None:
         if self._draining:
             return "draining"
+        if self._cluster.node_id and not self._cluster.is_member():
+            node_id = self._cluster.node_id
+            return f"node {node_id} was decommissioned; 'rangeland node recommission {node_id}' takes it back"
         if self._server.down is not None:
             return f"the server is down: {self._server.down.reason}"
         return self._membership.trouble
@@ -229,8 +247,8 @@ def make_node(settings: NodeSettings) -> Node:
     Raises: TlsError, SettingError.
     """
     tls = read_node_material(settings.certs_dir) if settings.serves_tls else None
-    key = None if settings.insecure else read_cluster_key(settings.certs_dir)
-    return Node(settings, key=key, tls=tls)
+    keys = () if settings.insecure else read_cluster_keys(settings.certs_dir)
+    return Node(settings, keys=keys, tls=tls)
 
 
 def _facts(settings: NodeSettings) -> NodeFacts:

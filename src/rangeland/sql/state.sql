@@ -10,21 +10,23 @@
 SELECT name, value FROM rangeland.settings ORDER BY name;
 
 -- name: write_setting
--- Keep a fact that is not known yet; one that is stays as it was.
+-- Keep a fact in the place of what was known.
 -- since: 150000
 -- on: primary
 -- takes: name text, value text
 -- needs: rangeland
 -- returns: nothing
-INSERT INTO rangeland.settings (name, value) VALUES (%(name)s, %(value)s) ON CONFLICT DO NOTHING;
+INSERT INTO rangeland.settings (name, value) VALUES (%(name)s, %(value)s)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
 -- name: list_members
 -- Every node that was ever registered, by id.
 -- since: 150000
 -- on: any
 -- needs: rangeland
--- returns: node_id int4, http_addr text, sql_addr text, membership text, status text
-SELECT node_id, http_addr, sql_addr, membership, status::text FROM rangeland.nodes ORDER BY node_id;
+-- returns: node_id int4, http_addr text, sql_addr text, membership text, membership_version int4, status text
+SELECT node_id, http_addr, sql_addr, membership, membership_version, status::text
+  FROM rangeland.nodes ORDER BY node_id;
 
 -- name: add_member
 -- Register a node under its address. A known address keeps its id.
@@ -38,6 +40,17 @@ SELECT coalesce(max(node_id), 0) + 1, %(http_addr)s::text, %(sql_addr)s::text
   FROM rangeland.nodes
 HAVING NOT coalesce(bool_or(http_addr = %(http_addr)s::text), false)
 ON CONFLICT DO NOTHING;
+
+-- name: change_membership
+-- Give nodes another membership; those that have it already stay as they are.
+-- since: 150000
+-- on: primary
+-- takes: node_ids int4[], membership text
+-- needs: rangeland
+-- returns: nothing
+UPDATE rangeland.nodes
+   SET membership = %(membership)s, membership_version = membership_version + 1
+ WHERE node_id = ANY (%(node_ids)s) AND membership <> %(membership)s;
 
 -- name: save_status
 -- Keep a node's complete status, for the time when it can't be asked.

@@ -56,7 +56,7 @@ async def read_facts(server: Server, *, deadline: float) -> ClusterFacts:
 
 
 async def keep_setting(server: Server, name: str, value: str, *, deadline: float) -> None:
-    """Write a fact that is not there yet. Raises: NotPrimaryError, ServerError."""
+    """Write a fact in the place of what was known. Raises: NotPrimaryError, ServerError."""
     await server.write("state", "write_setting", deadline=deadline, name=name, value=value)
 
 
@@ -64,14 +64,26 @@ async def list_members(server: Server, *, deadline: float) -> list[Member]:
     """Every node that was ever registered, by id."""
     rows = await server.fetch("state", "list_members", deadline=deadline)
     return [
-        Member(node_id=node_id, http_addr=http, sql_addr=sql, membership=membership, status=status)
-        for node_id, http, sql, membership, status in rows
+        Member(
+            node_id=node_id,
+            http_addr=http,
+            sql_addr=sql,
+            membership=membership,
+            membership_version=version,
+            status=status,
+        )
+        for node_id, http, sql, membership, version, status in rows
     ]
 
 
 async def add_member(server: Server, *, http_addr: str, sql_addr: str, deadline: float) -> None:
     """Register an address; a known one stays as it is. Raises: NotPrimaryError, ServerError."""
     await server.write("state", "add_member", deadline=deadline, http_addr=http_addr, sql_addr=sql_addr)
+
+
+async def change_membership(server: Server, node_ids: list[int], membership: str, *, deadline: float) -> None:
+    """Make nodes "active", "decommissioning" or "decommissioned". Raises: NotPrimaryError, ServerError."""
+    await server.write("state", "change_membership", deadline=deadline, node_ids=node_ids, membership=membership)
 
 
 async def save_status(server: Server, *, node_id: int, sql_addr: str, status: str, deadline: float) -> None:

@@ -21,9 +21,10 @@ from rangeland.tls.names import is_named, parse_hosts
 from rangeland.tls.read import (
     NodeMaterial,
     client_context,
-    read_cluster_key,
+    read_cluster_keys,
     read_node_material,
 )
+from rangeland.tls.rotate import RotationStep, rotate_cluster_key
 
 __all__ = [
     "CA_CERT",
@@ -37,6 +38,7 @@ __all__ = [
     "UI_KEY",
     "CertRow",
     "NodeMaterial",
+    "RotationStep",
     "client_context",
     "copy_shared",
     "create_ca",
@@ -46,6 +48,7 @@ __all__ = [
     "is_named",
     "list_certs",
     "parse_hosts",
-    "read_cluster_key",
+    "read_cluster_keys",
     "read_node_material",
+    "rotate_cluster_key",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rangeland.errors import TlsError
 from rangeland.tls import files
-from rangeland.tls.read import read_authorities, read_client, read_cluster_key, read_pair
+from rangeland.tls.read import read_authorities, read_client, read_cluster_keys, read_pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ def _row(certs_dir: Path, usage: str, certificate_file: str, key_file: str, now:
 def _look(certs_dir: Path, certificate_file: str, key_file: str, now: datetime) -> tuple[datetime | None, str]:
     """When it expires, and what it is for."""
     if not certificate_file:
-        read_cluster_key(certs_dir)
-        return None, ""
+        keys = read_cluster_keys(certs_dir)
+        return None, "rotation begun" if len(keys) > 1 else ""
     if not key_file:
         authorities = read_authorities(certs_dir / certificate_file, now=now)
         return authorities[0].not_valid_after_utc, f"authorities: {len(authorities)}"

@@ -35,6 +35,7 @@ NODE_LIFETIME = timedelta(days=825) - BACKDATED  # Apple's programs refuse certi
 MAX_LIFETIME = timedelta(days=36525)  # 100 years: a date in X.509 must stay below the year 10000
 
 CLUSTER_KEY_BYTES = 32  # HS256 needs as many as SHA-256 gives
+CLUSTER_KEYS = 2  # in one file, during a rotation
 CLUSTER_KEY_HEADER = "# Rangeland cluster key: secret, and the same on every node."
 
 
@@ -129,10 +130,20 @@ def create_client(
 
 def create_cluster_key(certs_dir: Path, *, overwrite: bool = False) -> list[Path]:
     """Make certs_dir/cluster.key with a random key; returns the files written. Raises: TlsError."""
-    key = base64.b64encode(secrets.token_bytes(CLUSTER_KEY_BYTES)).decode()
-    text = f"{CLUSTER_KEY_HEADER}\n{key}\n"
+    return write_cluster_keys(certs_dir, [new_cluster_key()], overwrite=overwrite)
+
+
+def new_cluster_key() -> bytes:
+    return secrets.token_bytes(CLUSTER_KEY_BYTES)
+
+
+def write_cluster_keys(certs_dir: Path, keys: Sequence[bytes], *, overwrite: bool) -> list[Path]:
+    """Write certs_dir/cluster.key, the key that signs first; returns the files written. Raises: TlsError."""
+    lines = [CLUSTER_KEY_HEADER, *(base64.b64encode(key).decode() for key in keys)]
     path = certs_dir / files.CLUSTER_KEY
-    files.write_files([files.NewFile(path, text.encode(), files.PRIVATE, replace=overwrite)])
+    files.write_files(
+        [files.NewFile(path, "".join(f"{line}\n" for line in lines).encode(), files.PRIVATE, replace=overwrite)]
+    )
     return [path]
 
 

@@ -28,7 +28,7 @@ from rangeland.tls.certificates import (
     pem_of_key,
     utc,
 )
-from rangeland.tls.make import CLUSTER_KEY_BYTES
+from rangeland.tls.make import CLUSTER_KEY_BYTES, CLUSTER_KEYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,18 +150,26 @@ def _require_valid(certificate: x509.Certificate, path: Path, now: datetime) -> 
         raise TlsError(f"{path} expired on {utc(end)}")
 
 
-def read_cluster_key(certs_dir: Path) -> bytes:
-    """The secret that all nodes share, 32 bytes. Raises: TlsError."""
+def read_cluster_keys(certs_dir: Path) -> tuple[bytes, ...]:
+    """The secrets that all nodes share, 32 bytes each: the first signs, all are accepted. Raises: TlsError."""
     path = certs_dir / files.CLUSTER_KEY
     lines = files.read_private(path, hint="rangeland cert create-cluster-key").splitlines()
     texts = [line.strip() for line in lines if line.strip() and not line.startswith(b"#")]
+    keys = tuple(_cluster_key(text) for text in texts)
+    if not 1 <= len(keys) <= CLUSTER_KEYS or any(len(key) != CLUSTER_KEY_BYTES for key in keys):
+        # the text itself stays out of the message: it may be nearly right
+        raise TlsError(
+            f"{path} is damaged: it must hold one key a line, {CLUSTER_KEY_BYTES} bytes in base64, "
+            f"and at most {CLUSTER_KEYS}"
+        )
+    return keys
+
+
+def _cluster_key(text: bytes) -> bytes:
     try:
-        key = base64.b64decode(b"\n".join(texts), validate=True)  # a second line is not base64
+        return base64.b64decode(text, validate=True)
     except binascii.Error:
-        key = b""
-    if len(key) != CLUSTER_KEY_BYTES:  # the text itself stays out of the message: it may be nearly right
-        raise TlsError(f"{path} is damaged: it must hold one key, {CLUSTER_KEY_BYTES} bytes in base64")
-    return key
+        return b""
 
 
 def client_context(certs_dir: Path | None, *, ca_cert: Path | None = None) -> ssl.SSLContext:

@@ -13,6 +13,7 @@ class Member(Struct, frozen=True, kw_only=True):
     http_addr: str  # HOST:PORT under which the others reach it, and by which it is known
     sql_addr: str
     membership: str = "active"  # or "decommissioning", "decommissioned"
+    membership_version: int = 0  # of two that are told, the higher counts
     status: str | None = None  # its last complete status as JSON; None: none was kept yet
 
 
@@ -20,6 +21,20 @@ class Members(Struct, frozen=True, kw_only=True):
     """Every node that was ever registered, by id."""
 
     members: list[Member]
+
+
+class MembershipChange(Struct, frozen=True, kw_only=True):
+    """What nodes are to be: "active", "decommissioning" or "decommissioned"."""
+
+    node_ids: list[int]
+    membership: str
+
+
+class DrainParams(Struct, frozen=True, kw_only=True):
+    """Which node is to take no new clients."""
+
+    node_id: int  # the asked node passes it on to another
+    shut_down: bool = False  # and then to end
 
 
 class Registration(Struct, frozen=True, kw_only=True):

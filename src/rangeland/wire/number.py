@@ -25,5 +25,8 @@ def or_zero(value: float | None) -> float:
 
 
 def finite(value_by_name: Mapping[str, float | None]) -> dict[str, float]:
-    """Metrics without those that are None, NaN or infinite, in the same order."""
-    return {name: value for name, value in value_by_name.items() if value is not None and isfinite(value)}
+    """Metrics without those that are None, NaN or infinite, in the same order.
+
+    All of them as floats, `7.0`, as a node that has read them from a peer prints them.
+    """
+    return {name: float(value) for name, value in value_by_name.items() if value is not None and isfinite(value)}

@@ -133,3 +133,24 @@ class StatusPart(Struct, frozen=True, kw_only=True):
     timeline: int = 0  # 0: unknown
     lsn: int = 0  # written (primary) or replayed (standby) so far, as an integer; 0: unknown
     draining: bool = False
+
+
+class StandbyInfo(Struct, frozen=True, kw_only=True):
+    """A physical standby that streams from a server."""
+
+    slot_name: str | None
+    application_name: str
+    sync_state: str  # "async", "potential", "sync" or "quorum"
+    lag_bytes: int | None  # WAL that it has not on its disk yet; None: the server is a standby itself
+
+
+class ReplicationPart(Struct, frozen=True, kw_only=True):
+    """Where a server stands in replication."""
+
+    is_primary: bool
+    synchronous_standby_names: str
+    cluster_name: str  # under which a standby without another name follows
+    receives: bool  # a standby that streams now
+    upstream_slot: str | None  # by which it follows
+    standbys: list[StandbyInfo]  # that follow it
+    ranges: int | None  # that it holds; None: nobody has counted them yet

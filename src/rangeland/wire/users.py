@@ -6,11 +6,11 @@ from msgspec import Struct
 class User(Struct, frozen=True):
     """A role with LOGIN."""
 
-    username: str
+    username: str  # the role's name, unquoted (pg_roles.rolname where rolcanlogin)
 
 
 class UsersAnswer(Struct, frozen=True, omit_defaults=True):
     """Users by name, as bytes compare."""
 
-    users: list[User]
+    users: list[User]  # [] when the page is empty
     next: int = 0  # offset of the next page; absent on the last one

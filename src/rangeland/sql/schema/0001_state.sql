@@ -16,10 +16,12 @@ CREATE TABLE rangeland.nodes (
     registered_at timestamptz NOT NULL DEFAULT now(),
     membership text NOT NULL DEFAULT 'active'
         CHECK (membership IN ('active', 'decommissioning', 'decommissioned')),
+    membership_version int4 NOT NULL DEFAULT 0,
     status jsonb,
     status_at timestamptz
 );
 COMMENT ON TABLE rangeland.nodes IS 'One row per node, kept for good: an id is never given twice';
+COMMENT ON COLUMN rangeland.nodes.membership_version IS 'Grows with each change: of two that nodes tell each other, the higher counts';
 COMMENT ON COLUMN rangeland.nodes.status IS 'The last complete status, shown while the node is silent';
 
 CREATE TABLE rangeland.databases (
