@@ -122,7 +122,7 @@ def test_what_surrounds_a_password_stays_readable() -> None:
     )
 
 
-EVEN = settings(max_examples=400, deadline=None, database=None)
+EVEN = settings(max_examples=300, deadline=None, database=None)
 FRAGMENTS = [
     *(
         "password",
