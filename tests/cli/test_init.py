@@ -128,6 +128,19 @@ def test_a_foreign_role_admin_stops_init_until_it_is_named(run: Run, server: Pos
         query(server, b"DROP ROLE admin")
 
 
+def test_a_role_for_redacted_readers_that_is_not_ours_stops_init(
+    server: PostgresServer, run: Run, before: list[str]
+) -> None:
+    """Whoever made it could let people in."""
+    query(server, b"CREATE ROLE rangeland_redacted")
+    try:
+        assert "rangeland_redacted" in complaint(run("init"))
+    finally:
+        query(server, b"DROP ROLE rangeland_redacted")
+    assert state_of(server) == before
+    assert run("init").returncode == 0
+
+
 def test_another_admin_role_is_remembered_and_removed(run: Run, server: PostgresServer, before: list[str]) -> None:
     run("init", "--admin-role", "o'ps")
     assert settings_of(server)["admin_role"] == "o'ps"

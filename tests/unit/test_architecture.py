@@ -39,3 +39,15 @@ def test_merging_does_no_io_and_knows_no_clock() -> None:
         if not name.startswith(("rangeland.wire", "rangeland.merge"))
     }
     assert used <= PURE
+
+
+def test_the_scanner_is_imported_late() -> None:
+    """It takes 8 MB, in every process that imports it at the top."""
+    at_the_top = {
+        path.relative_to(SOURCE).as_posix()
+        for path in SOURCE.rglob("*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Import | ast.ImportFrom) and "postgast" in ast.unparse(node)
+    }
+    assert at_the_top == set()
+    assert "postgast" in imported(SOURCE / "collect" / "statements.py")

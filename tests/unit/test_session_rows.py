@@ -7,15 +7,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from rangeland.collect.sessions import (
+    CLOSED_PLACES,
+    CLOSED_SHOWN,
     Places,
     SessionRow,
     cut_page,
     part_from_page,
     session_from_row,
-    sql_from_bytes,
+    split_workers,
 )
+from rangeland.collect.statements import statement_from_bytes
+from rangeland.wire.json import decode
 from rangeland.wire.parts import SessionsParams
-from rangeland.wire.sessions import SessionStatus
+from rangeland.wire.sessions import Session, SessionStatus
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
@@ -42,6 +46,8 @@ def row(pid: int, *, start_s: float | None = None, read_s: float = 1000, usernam
         query_bytes=b"SELECT 1",
         query_id=-7,
         backend_type="client backend",
+        leader_pid=None,
+        in_recovery=False,
     )
 
 
@@ -221,10 +227,73 @@ def test_a_query_id_is_text_with_its_sign() -> None:
     ],
 )
 def test_a_statement_is_cut_at_1000_bytes_between_letters(raw: bytes | None, expected: str) -> None:
-    assert sql_from_bytes(raw) == expected
+    assert statement_from_bytes(raw).sql == expected
 
 
 def test_a_password_behind_the_cut_is_masked_too() -> None:
-    text = sql_from_bytes(b" " * 970 + b"ALTER ROLE a PASSWORD 's3cr3t and more'")
+    text = statement_from_bytes(b" " * 970 + b"ALTER ROLE a PASSWORD 's3cr3t and more'").sql
     assert "s3cr" not in text
     assert text.endswith("…")
+
+
+def test_of_many_closed_sessions_the_last_thousand_are_shown_and_the_others_keep_their_places() -> None:
+    places = Places()
+    rows = [row(pid) for pid in range(1, CLOSED_SHOWN + 101)]
+    places.show(places.arrange(rows, "", NOON), is_of_all=True)
+    places.arrange(rows[50:], "", NOON + timedelta(seconds=1))
+    placed = places.arrange([], "", NOON + timedelta(seconds=2))
+    page = cut_page(placed, SessionsParams())
+    assert len(placed) == CLOSED_SHOWN + 100
+    assert len(page.shown) == CLOSED_SHOWN
+    assert {session.row.pid for _, session in page.shown}.isdisjoint(range(1, 51))
+    assert {session.row.query_bytes for session in placed if session.is_place_only} == {None}
+    assert cut_page(placed, SessionsParams(index=900, limit=5)).shown[0][0] == 900
+
+
+def test_places_are_bounded_too() -> None:
+    places = Places()
+    rows = [row(pid) for pid in range(1, CLOSED_PLACES + 101)]
+    places.show(places.arrange(rows, "", NOON), is_of_all=True)
+    places.arrange(rows[:1], "", NOON)
+    assert len(places.arrange(rows[:1], "", NOON)) == CLOSED_PLACES + 1
+
+
+def test_a_reading_of_all_keeps_the_places_of_a_reader_of_pages() -> None:
+    """One mechanism: what an answer without pages showed has a place, and moves none that a page showed."""
+    reader = Reader(Places(), limit=2)
+    reader.read_page([row(pid) for pid in (1, 2, 3, 4)])
+    everything = reader.places.arrange([row(pid) for pid in (2, 3, 4, 5)], "", NOON)
+    reader.places.show(everything, is_of_all=True)
+    reader.read_page([row(9, start_s=0.5), *(row(pid) for pid in (2, 4, 5))])
+    reader.read_page([row(9, start_s=0.5), *(row(pid) for pid in (2, 4, 5))])
+    assert reader.pids == [1, 2, 3, 4, 5, 9]
+
+
+def test_workers_belong_to_their_leader_and_are_no_sessions() -> None:
+    worker = row(8)._replace(leader_pid=1, backend_type="parallel worker", wait_event="PgSleep")
+    sessions, workers = split_workers([row(1), worker._replace(pid=9), row(2), worker])
+    assert [each.pid for each in sessions] == [1, 2]
+    assert {pid: [each.pid for each in found] for pid, found in workers.items()} == {1: [8, 9]}
+
+
+@pytest.mark.parametrize(
+    ("username", "redacted_for", "sql"), [("joe", "ann", "SELECT _"), ("joe", "joe", "SELECT 1")]
+)
+def test_redaction_spares_the_reader_s_own_statements(username: str, redacted_for: str, sql: str) -> None:
+    placed = Places().arrange([row(1, username=username)], "", NOON)
+    params = SessionsParams(redacted_for=redacted_for)
+    [item] = part_from_page(cut_page(placed, params), params, node_id=1).items
+    assert decode(Session, item.body).last_active_query == sql
+
+
+def test_a_name_that_reads_the_same_in_another_encoding_is_not_one_s_own() -> None:
+    placed = Places().arrange([row(1)._replace(username_bytes=b"jo\xe9")], "", NOON)
+    params = SessionsParams(redacted_for="jo\ufffd")
+    [item] = part_from_page(cut_page(placed, params), params, node_id=1).items
+    assert decode(Session, item.body).last_active_query == "SELECT _"
+
+
+def test_a_redacted_statement_without_a_form_is_left_out() -> None:
+    unsure = row(1)._replace(query_bytes=b"SELECT 'perhaps \\' or not'")
+    session = session_from_row(unsure, node_id=1, is_redacted=True)
+    assert (session.last_active_query, session.last_active_query_no_constants) == ("", "")

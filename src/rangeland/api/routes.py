@@ -49,7 +49,7 @@ class Access(Enum):
 
     ANYONE = "anyone"  # health and login
     LOGGED_IN = "logged in"  # logout: any live session, whatever its rights
-    READER = "reader"  # members of the admin role and of pg_monitor
+    READER = "reader"  # members of the admin role, of pg_monitor and of rangeland_redacted
     PEER = "peer"  # nodes and commands that hold the cluster key
 
 

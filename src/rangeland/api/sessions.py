@@ -17,19 +17,21 @@ async def list_sessions(asking: Asking) -> Body:
     exclude_closed = asking.parameter("exclude_closed_sessions") == "true"
     limit = parse_limit(asking.parameter("limit"))
     services = asking.services
+    assert asking.caller is not None  # the route lets readers in only
+    redacted_for = asking.caller.username if asking.caller.is_redacted else ""
 
     async def all_of_them() -> Body:
-        params = SessionsParams(username=username, exclude_closed=exclude_closed)
+        params = SessionsParams(username=username, exclude_closed=exclude_closed, redacted_for=redacted_for)
         parts = await services.cluster.ask_all(q.SESSIONS, params, deadline=asking.deadline)
         return encoded(merge_sessions(parts, next_token=format_token(PageToken())))
 
     if limit == 0:
-        return await services.flights.join(("sessions", username, exclude_closed), all_of_them)
+        return await services.flights.join(("sessions", username, exclude_closed, redacted_for), all_of_them)
     parts, next_token = await ask_page(
         asking,
         q.SESSIONS,
         lambda index, count: SessionsParams(
-            username=username, exclude_closed=exclude_closed, index=index, limit=count
+            username=username, exclude_closed=exclude_closed, redacted_for=redacted_for, index=index, limit=count
         ),
         limit,
     )

@@ -46,10 +46,12 @@ class Grants:
             username=offline.username if offline else params.username,
             admin_role=self.admin_role,
         )
-        hashed, username, created, expires, revoked, mac, is_admin, is_monitor, fresh, paused, known_user = rows[0]
+        hashed, username, created, expires, revoked, mac, *facts = rows[0]
+        is_admin, is_monitor, may_read_redacted, fresh, paused, known_user = facts
         rights = {
             "is_admin": is_admin,
             "is_monitor": is_monitor,
+            "may_read_redacted": may_read_redacted,
             "fresh": fresh,
             "paused": paused,
             "known_user": known_user,

@@ -43,12 +43,18 @@ class Caller:
     username: str
     is_admin: bool
     is_monitor: bool
+    may_read_redacted: bool = False
     session_id: int = 0
     expires_at_s: float = 0.0
 
     @property
     def may_read(self) -> bool:
-        return self.is_admin or self.is_monitor
+        return self.is_admin or self.is_monitor or self.may_read_redacted
+
+    @property
+    def is_redacted(self) -> bool:
+        """Other users' statements come without constants: as the peer has it, also for a member of pg_monitor."""
+        return self.may_read_redacted and not self.is_admin
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,14 @@ class WebSessionKeeper:
         is_over = grant.revoked or self._revocations.has(session_id) or grant.expires_at_s <= time.time()
         if not grant.found or not is_same or is_over:
             raise NotRecognisedError
-        return Caller(grant.username, grant.is_admin, grant.is_monitor, session_id, grant.expires_at_s)
+        return Caller(
+            username=grant.username,
+            is_admin=grant.is_admin,
+            is_monitor=grant.is_monitor,
+            may_read_redacted=grant.may_read_redacted,
+            session_id=session_id,
+            expires_at_s=grant.expires_at_s,
+        )
 
     def forget_known(self) -> None:
         """Trust no cached token: this process may have been stopped while sessions were ended."""

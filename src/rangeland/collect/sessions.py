@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -11,16 +12,18 @@ from uuid import UUID
 
 from msgspec import Raw
 
-from rangeland.collect.masking import mask_passwords
+from rangeland.collect.statements import Form, Statement, statement_from_bytes
 from rangeland.collect.text import text_from_bytes
 from rangeland.pg import Server
 from rangeland.wire.json import encode
 from rangeland.wire.parts import Item, ListPart, SessionsParams
-from rangeland.wire.sessions import ActiveQuery, Phase, Session, SessionStatus, TxnInfo
+from rangeland.wire.sessions import ActiveQuery, ParallelWorker, Phase, Session, SessionStatus, TxnInfo
 from rangeland.wire.times import ZERO_TIME, duration_ns, ns, rfc3339
 
-HOLD = timedelta(seconds=60)  # how long a shown session keeps its place after it ended
-MAX_SQL_BYTES = 1000  # then "…". Source: Cluster API v2.0, /sessions/
+HOLD = timedelta(seconds=60)  # how long a shown session is remembered after it ended
+CLOSED_SHOWN = 1_000  # as the peer
+CLOSED_PLACES = 10_000  # 166 a second for a minute
+MANY = 200  # sessions that take 10 ms and more to translate: in a thread, so that others are answered meanwhile
 
 # pg_stat_activity.state. "disabled" (track_activities is off) and no state at all say nothing: they are left
 # to the contract's default.
@@ -46,9 +49,11 @@ class SessionRow(NamedTuple):
     wait_event_type: str | None
     wait_event: str | None
     blocking_pids: list[int] | None
-    query_bytes: bytes | None
+    query_bytes: bytes | None  # at most 1,001
     query_id: int | None
     backend_type: str
+    leader_pid: int | None  # only of a parallel worker
+    in_recovery: bool
 
     @property
     def key(self) -> SessionKey:
@@ -75,18 +80,35 @@ class SessionCollector:
     ) -> ListPart:
         """Read the sessions with one statement: by ascending start, a page of them or all.
 
-        Sessions that ended less than a minute ago are there, too, as closed ones, if a page showed them
-        before. `now` is this node's clock (None: read it). Raises: ServerError.
+        Sessions that an answer showed and that ended less than a minute ago are there, too, as closed ones. `now`
+        is this node's clock (None: read it). Raises: ServerError.
         """
         if not _is_storable(params.username):
             return ListPart(items=[])
         rows = await self._server.fetch("sessions", "list_sessions", deadline=deadline, username=params.username)
         moment = now or datetime.now(UTC)
-        placed = self._places.arrange([SessionRow(*row) for row in rows], params.username, moment)
+        sessions, workers = split_workers([SessionRow(*row) for row in rows])
+        placed = self._places.arrange(sessions, params.username, moment)
         page = cut_page(placed, params)
-        if params.limit:
-            self._places.show(page.passed, is_of_all=not params.username)
-        return part_from_page(page, params, node_id=node_id)
+        self._places.show(page.passed, is_of_all=not params.username)
+        if len(page.shown) <= MANY:
+            return part_from_page(page, params, node_id=node_id, workers=workers)
+        return await asyncio.to_thread(part_from_page, page, params, node_id=node_id, workers=workers)
+
+
+Workers = Mapping[int, Sequence[SessionRow]]  # by the leader's pid
+
+
+def split_workers(rows: Iterable[SessionRow]) -> tuple[list[SessionRow], Workers]:
+    """The sessions, and the parallel workers of each by ascending pid."""
+    sessions: list[SessionRow] = []
+    workers: dict[int, list[SessionRow]] = {}
+    for row in rows:
+        if row.leader_pid is None:
+            sessions.append(row)
+        else:
+            workers.setdefault(row.leader_pid, []).append(row)
+    return sessions, {pid: sorted(found, key=lambda row: row.pid) for pid, found in workers.items()}
 
 
 @dataclass(slots=True)
@@ -97,15 +119,17 @@ class Placed:
     row: SessionRow
     seen_at: datetime
     ended_at: datetime | None = None
-    is_shown_to_all: bool = False  # by a page without `username`
+    is_shown_to_all: bool = False  # by an answer without `username`
+    is_place_only: bool = False  # one of too many closed ones: it is counted, and not shown
 
 
 class Places:
-    """Keeps the place of each session that a page has shown.
+    """Keeps the sessions that an answer has shown: their places, and for a minute that they have ended.
 
-    Clients page by counting places. So a session that was shown stays where it is until a minute after its
-    end, and one that shows up late with an early start comes behind all that were shown, instead of among
-    them.
+    Clients page by counting places. So a session that was shown stays where it is until a minute after its end, and
+    one that shows up late with an early start comes behind all that were shown, instead of among them. It holds the
+    last reading of each session that lives (some 2 kB with a long statement), of 1,000 closed ones as much, and of
+    9,000 more their places (some 500 bytes).
     """
 
     def __init__(self) -> None:
@@ -114,6 +138,7 @@ class Places:
     def arrange(self, rows: Sequence[SessionRow], username: str, now: datetime) -> list[Placed]:
         """Return the sessions of a reading (of all users or one) and those remembered, in order."""
         self._update(rows, username, now)
+        self._limit_closed()
         floors = self._floors()
         arranged = [shown for shown in self._shown.values() if username in ("", shown.row.username)]
         for row in rows:
@@ -124,7 +149,7 @@ class Places:
         return sorted(arranged, key=lambda placed: placed.order)
 
     def show(self, passed: Iterable[Placed], *, is_of_all: bool) -> None:
-        """Remember the sessions that a page has passed."""
+        """Remember the sessions that an answer has passed."""
         for placed in passed:
             placed.is_shown_to_all |= is_of_all
             self._shown[placed.row.key] = placed
@@ -137,12 +162,24 @@ class Places:
                 continue
             if key in row_by_key:
                 shown.row, shown.seen_at, shown.ended_at = row_by_key[key], now, None
+                shown.is_place_only = False
             elif read_at is not None and shown.row.read_at > read_at:
                 continue  # a reading that was overtaken by the one that found this session
             elif now - (shown.ended_at or shown.seen_at) > HOLD:
                 del self._shown[key]
             elif shown.ended_at is None:
                 shown.ended_at = now
+
+    def _limit_closed(self) -> None:
+        """Of more than are shown, those that ended first keep only their places; the oldest of those go, too."""
+        closed = [shown for shown in self._shown.values() if shown.ended_at]
+        if len(closed) <= CLOSED_SHOWN:
+            return
+        closed.sort(key=lambda shown: shown.ended_at or shown.seen_at, reverse=True)
+        for shown in closed[CLOSED_SHOWN:]:
+            shown.row, shown.is_place_only = shown.row._replace(query_bytes=None), True
+        for shown in closed[CLOSED_PLACES:]:
+            del self._shown[shown.row.key]
 
     def _floors(self) -> dict[str, tuple[Any, ...]]:
         """The last place that was shown, by user name, and to those who see all users under ""."""
@@ -166,7 +203,7 @@ def cut_page(placed: Sequence[Placed], params: SessionsParams) -> Page:
     wanted = [
         (place, session)
         for place, session in enumerate(placed)
-        if place >= params.index and not (params.exclude_closed and session.ended_at)
+        if place >= params.index and not session.is_place_only and not (params.exclude_closed and session.ended_at)
     ]
     shown = wanted[: params.limit] if params.limit else wanted
     is_end = len(shown) == len(wanted)
@@ -174,12 +211,22 @@ def cut_page(placed: Sequence[Placed], params: SessionsParams) -> Page:
     return Page(shown, list(placed[params.index : next_index or None]), next_index)
 
 
-def part_from_page(page: Page, params: SessionsParams, *, node_id: int) -> ListPart:
+def part_from_page(page: Page, params: SessionsParams, *, node_id: int, workers: Workers | None = None) -> ListPart:
     """Encode each session of the page once; from here on it is passed on as bytes."""
     items = [
         Item(
             key=placed.row.backend_start.timestamp(),
-            body=Raw(encode(session_from_row(placed.row, node_id=node_id, ended_at=placed.ended_at))),
+            body=Raw(
+                encode(
+                    session_from_row(
+                        placed.row,
+                        node_id=node_id,
+                        ended_at=placed.ended_at,
+                        workers=(workers or {}).get(placed.row.pid, ()),
+                        is_redacted=_is_redacted(placed.row, params),
+                    )
+                )
+            ),
         )
         for _, placed in page.shown
     ]
@@ -188,19 +235,37 @@ def part_from_page(page: Page, params: SessionsParams, *, node_id: int) -> ListP
     return ListPart(items=items, next_index=page.next_index, places=[] if is_in_a_row else places)
 
 
-def session_from_row(row: SessionRow, *, node_id: int, ended_at: datetime | None = None) -> Session:
-    """Translate a row; for a session that has ended, `ended_at` is when it was first missed."""
+def _is_redacted(row: SessionRow, params: SessionsParams) -> bool:
+    """Compared as bytes: two names in other encodings may read the same."""
+    return bool(params.redacted_for) and row.username_bytes != params.redacted_for.encode()
+
+
+def session_from_row(
+    row: SessionRow,
+    *,
+    node_id: int,
+    ended_at: datetime | None = None,
+    workers: Sequence[SessionRow] = (),
+    is_redacted: bool = False,
+) -> Session:
+    """Translate a row; for a session that has ended, `ended_at` is when it was first missed.
+
+    `workers`: its parallel ones, by ascending pid. `is_redacted`: the reader sees statements without constants only.
+    """
     is_running = row.state in _RUNNING_STATES and ended_at is None
-    sql = sql_from_bytes(row.query_bytes)
-    txn = None if row.xact_start is None or ended_at else _transaction(row, node_id)
+    sql, form = statement_from_bytes(row.query_bytes)
+    statement = Statement(form.no_constants if is_redacted else sql, form)
+    txn = None if row.xact_start is None or ended_at else _transaction(row, node_id, form)
     return Session(
         node_id=node_id,
         username=row.username,
         client_address=_client_address(row),
         application_name=text_from_bytes(row.application_name_bytes),
-        active_queries=[_active_query(row, node_id, sql, txn)] if is_running else [],
+        active_queries=[_active_query(row, node_id, statement, txn, workers)] if is_running else [],
         start=rfc3339(row.backend_start),
-        last_active_query="" if is_running else sql,
+        last_active_query="" if is_running else statement.sql,
+        last_active_query_no_constants="" if is_running else form.no_constants,
+        last_active_query_anon="" if is_running else form.no_constants,
         id=_identity(node_id, row.pid, row.backend_start),
         active_txn=txn,
         status=_status(row, ended_at),
@@ -230,27 +295,45 @@ def _waiting(row: SessionRow) -> dict[str, Any]:
     }
 
 
-def _active_query(row: SessionRow, node_id: int, sql: str, txn: TxnInfo | None) -> ActiveQuery:
+def _active_query(
+    row: SessionRow, node_id: int, statement: Statement, txn: TxnInfo | None, workers: Sequence[SessionRow]
+) -> ActiveQuery:
     start = row.query_start or row.backend_start
     return ActiveQuery(
         id=_identity(node_id, row.pid, start).hex(),
         txn_id=txn.id if txn else str(UUID(int=0)),
-        sql=sql,
+        sql=statement.sql,
         start=rfc3339(start),
         phase=Phase.EXECUTING,
+        sql_no_constants=statement.form.no_constants,
+        sql_anon=statement.form.no_constants,
+        sql_summary=statement.form.summary,
         elapsed_time=_elapsed_ns(start, row.read_at),
         database=text_from_bytes(row.database_bytes),
         pid=row.pid,
+        parallel_workers=[_parallel_worker(worker) for worker in workers],
     )
 
 
-def _transaction(row: SessionRow, node_id: int) -> TxnInfo:
+def _parallel_worker(row: SessionRow) -> ParallelWorker:
+    return ParallelWorker(
+        pid=row.pid,
+        wait_event_type=row.wait_event_type or "",
+        wait_event=row.wait_event or "",
+        elapsed_time=_elapsed_ns(row.backend_start, row.read_at),
+    )
+
+
+def _transaction(row: SessionRow, node_id: int, form: Form) -> TxnInfo:
+    """A statement that began its transaction has the transaction's start, to the µs; so has the BEGIN of a block."""
     start = row.xact_start or row.read_at
     return TxnInfo(
         id=str(UUID(bytes=_identity(node_id, row.pid, start))),
         start=rfc3339(start),
         deadline=ZERO_TIME,
         elapsed_time=_elapsed_ns(start, row.read_at),
+        implicit=form.is_one and row.state == "active" and row.xact_start == row.query_start,
+        read_only=row.in_recovery,
     )
 
 
@@ -270,15 +353,6 @@ def _client_address(row: SessionRow) -> str:
         return "[local]" if row.client_port == -1 else ""
     host = f"[{row.client_address}]" if ":" in row.client_address else row.client_address
     return f"{host}:{row.client_port}"
-
-
-def sql_from_bytes(raw: bytes | None) -> str:
-    """A statement as readers may see it: no passwords, at most 1,000 bytes and then "…"."""
-    text = raw or b""
-    masked = mask_passwords(text_from_bytes(text[: MAX_SQL_BYTES + 1])).encode()
-    if len(text) <= MAX_SQL_BYTES and len(masked) <= MAX_SQL_BYTES:
-        return masked.decode()
-    return masked[:MAX_SQL_BYTES].decode(errors="ignore") + "…"
 
 
 def _is_storable(name: str) -> bool:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from string import ascii_lowercase
@@ -121,6 +121,28 @@ class Cluster:
         with self._step("every node knows all nodes"):
             session = self._log_in()
             self._together(*[partial(self._learn_node_id, node, session) for node in self.nodes])
+
+    def add_node(self) -> NodeProcess:
+        """One more standby with a node beside it, on the ports that follow; returns when it is part of the cluster.
+
+        Raises: EngineError.
+        """
+        number = len(self.nodes) + 1
+        self.plan = replace(self.plan, nodes=number)
+        server = PostgresServer(
+            self.workplace, self.servers[0].binaries, name=f"server{number}", port=self.plan.sql_port + number - 1
+        )
+        self.servers.append(server)
+        server.become_standby(self.servers[0])
+        node = self._describe_node(number)
+        self.nodes.append(node)
+        if node.certs_dir:
+            copy_shared(self._certs / self.nodes[0].name, node.certs_dir)
+            create_node(node.certs_dir, self._certs / "ca.key", HOSTS)
+        node.start()
+        self._wait_for_node(node)
+        self._learn_node_id(node, self._log_in())
+        return node
 
     def stop(self) -> None:
         """End every process, nodes before servers; within 5 s, also paused ones. Again is harmless."""

@@ -10,10 +10,12 @@
 -- takes: id int8, username text, admin_role text
 -- needs: rangeland
 -- returns: hashed_secret bytea, username text, created_at timestamptz, expires_at timestamptz, revoked bool,
---   mac bytea, is_admin bool, is_monitor bool, fresh bool, paused bool, known_user bool
+--   mac bytea, is_admin bool, is_monitor bool, may_read_redacted bool, fresh bool, paused bool,
+--   known_user bool
 SELECT s.hashed_secret, s.username, s.created_at, s.expires_at, s.revoked_at IS NOT NULL, s.mac,
        coalesce(u.rolsuper OR pg_has_role(u.oid, a.oid, 'USAGE'), false),
        coalesce(pg_has_role(u.oid, m.oid, 'USAGE'), false),
+       coalesce(pg_has_role(u.oid, x.oid, 'USAGE'), false),
        CASE WHEN NOT pg_is_in_recovery() THEN true
             WHEN pg_is_wal_replay_paused() THEN false
             ELSE coalesce(now() - pg_last_xact_replay_timestamp() < interval '10 s', false)
@@ -26,4 +28,5 @@ SELECT s.hashed_secret, s.username, s.created_at, s.expires_at, s.revoked_at IS 
   LEFT JOIN rangeland.web_sessions s ON s.id = wanted.id
   LEFT JOIN pg_roles u ON u.rolname = coalesce(s.username, %(username)s::text)
   LEFT JOIN pg_roles a ON a.rolname = %(admin_role)s::text
-  LEFT JOIN pg_roles m ON m.rolname = 'pg_monitor';
+  LEFT JOIN pg_roles m ON m.rolname = 'pg_monitor'
+  LEFT JOIN pg_roles x ON x.rolname = 'rangeland_redacted';

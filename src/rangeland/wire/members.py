@@ -130,6 +130,7 @@ class Grant(Struct, frozen=True, kw_only=True):
     revoked: bool = False
     is_admin: bool = False  # a member of the admin role, with its rights; or a superuser
     is_monitor: bool = False  # a member of pg_monitor
+    may_read_redacted: bool = False  # a member of rangeland_redacted
     known_user: bool = False
     fresh: bool = False  # from the primary, or from a standby that keeps up
     paused: bool = False  # from a standby whose replay is paused

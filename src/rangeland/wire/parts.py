@@ -37,6 +37,7 @@ class SessionsParams(Struct, frozen=True, kw_only=True):
     index: int = 0  # the place to begin at; places count sessions that are passed over, too
     limit: int = 0  # 0: all
     exclude_closed: bool = False
+    redacted_for: str = ""  # a reader who sees other users' statements without constants; "": who sees all
 
 
 class RangesParams(Struct, frozen=True, kw_only=True):

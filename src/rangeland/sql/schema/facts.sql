@@ -6,4 +6,4 @@ ON CONFLICT DO NOTHING;
 INSERT INTO rangeland.settings (name, value)
 VALUES ('schema_version', {schema_version}), ('admin_role', {admin_name})
 ON CONFLICT (name) DO UPDATE SET value = excluded.value;
-GRANT CONNECT ON DATABASE {database} TO {role}, {admin};
+GRANT CONNECT ON DATABASE {database} TO {role}, {admin}, rangeland_redacted;

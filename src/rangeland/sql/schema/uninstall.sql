@@ -12,6 +12,12 @@ BEGIN
         EXECUTE format('DROP ROLE %I', {admin_name});
     END IF;
     SELECT r.oid INTO ours FROM pg_roles r
+     WHERE r.rolname = 'rangeland_redacted' AND shobj_description(r.oid, 'pg_authid') LIKE 'Rangeland: %';
+    IF ours IS NOT NULL THEN
+        EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM rangeland_redacted', current_database());
+        DROP ROLE rangeland_redacted;
+    END IF;
+    SELECT r.oid INTO ours FROM pg_roles r
      WHERE r.rolname = {role_name} AND shobj_description(r.oid, 'pg_authid') LIKE 'Rangeland: %';
     IF ours IS NOT NULL THEN
         EXECUTE format('DROP OWNED BY %I', {role_name});

@@ -1,0 +1,5 @@
+"""`python -m rangeland` is the command `rangeland`."""
+
+from rangeland.cli.main import main
+
+main()

@@ -1,0 +1,57 @@
+"""The other nodes' side of the API: one path a question, JSON in and out, signed with the cluster key."""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec import Struct
+from starlette.responses import Response
+
+from rangeland.api.asking import Asking
+from rangeland.api.replies import HttpError, json_reply
+from rangeland.cluster.cluster import NODE_HEADER, ROLE_HEADER, TIME_HEADER, TIMEOUT_HEADER
+from rangeland.cluster.questions import QUESTIONS
+from rangeland.config import REQUEST_TIMEOUT_S
+from rangeland.errors import NotPrimaryError, RangelandError, ServerDownError, StateError
+from rangeland.wire.json import DecodeError, decode
+
+
+async def answer_question(asking: Asking) -> Response:
+    """This node's own answer. 421: only the primary's node can say; 503: this node's server can't answer."""
+    question = QUESTIONS.get(asking.path_part("question"))
+    answer = asking.services.cluster.answers.get(question.path) if question else None
+    if question is None or answer is None:
+        raise HttpError(404, "this node does not know the question; is it older than the one that asks?")
+    params = _parsed(question.takes, await asking.body())
+    try:
+        found = await answer(params, _deadline(asking))
+    except NotPrimaryError as exc:
+        raise HttpError(421, str(exc), _headers(asking)) from exc
+    except (ServerDownError, StateError) as exc:
+        raise HttpError(503, str(exc), _headers(asking)) from exc
+    except RangelandError as exc:
+        raise HttpError(500, str(exc), _headers(asking)) from exc
+    return json_reply(found, _headers(asking))
+
+
+def _parsed(takes: type[Struct], body: bytes) -> Struct:
+    try:
+        return decode(takes, body)
+    except DecodeError as exc:
+        raise HttpError(400, f"the parameters can't be read: {exc}") from exc
+
+
+def _deadline(asking: Asking) -> float:
+    """What the asker has left, by its own word, and never more than a request of our own may take."""
+    left_ms = asking.request.headers.get(TIMEOUT_HEADER, "")
+    left_s = int(left_ms) / 1000 if left_ms.isdecimal() else REQUEST_TIMEOUT_S
+    return asyncio.get_running_loop().time() + min(left_s, REQUEST_TIMEOUT_S)
+
+
+def _headers(asking: Asking) -> dict[str, str]:
+    services = asking.services
+    return {
+        NODE_HEADER: str(services.cluster.node_id),
+        ROLE_HEADER: services.role_header(),
+        TIME_HEADER: str(services.now_ns()),
+    }

@@ -1,0 +1,149 @@
+"""Logging in: with a password, or with the cluster key; on the primary's node while there is a primary."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from datetime import UTC, datetime
+
+import structlog
+
+from rangeland.auth.grants import OFFLINE_LIFETIME_S, Grants
+from rangeland.auth.password import Verdict, check_password, is_plausible, login_params
+from rangeland.auth.session_token import SECRET_BYTES, encode_token
+from rangeland.auth.throttle import BusyError, Throttle
+from rangeland.cluster import Cluster
+from rangeland.cluster import questions as q
+from rangeland.errors import NoPrimaryError, PeerError, ServerDownError
+from rangeland.pg import Server
+from rangeland.pg.connection import parse_server_url
+from rangeland.state import tables
+from rangeland.wire.members import GrantParams, LoginParams, LoginResult, OfflineSession, SessionToMake
+
+CHECK_S = 1.0  # kept for connecting: who would have to wait longer for their turn is told to come back
+
+log = structlog.get_logger()
+
+
+class Logins:
+    """Makes web sessions. `login_database` is the one that passwords are checked against."""
+
+    def __init__(
+        self, server: Server, cluster: Cluster, grants: Grants, *, login_url: str | None, lifetime_s: float
+    ) -> None:
+        self._server = server
+        self._cluster = cluster
+        self._grants = grants
+        self._login_params = parse_server_url(login_url, setting="--login-url") if login_url else server.params
+        self._lifetime_s = lifetime_s
+        self._throttle = Throttle(time.monotonic)
+        self.login_database = "postgres"
+
+    async def log_in(self, params: LoginParams, *, deadline: float) -> LoginResult:
+        """Have the primary's node check the password. Raises: NoPrimaryError, ServerError, PeerError."""
+        if not is_plausible(params.username, params.password):
+            return LoginResult(refused=True)
+        return await self._cluster.ask_primary(q.LOGIN, params, deadline=deadline)
+
+    async def log_user_in(self, params: SessionToMake, deadline: float) -> LoginResult:
+        """`auth-session login`: by the primary's node; with no primary, in the nodes' memory for 15 minutes.
+
+        Raises: ServerError where this node's server can't tell whether the role exists.
+        """
+        try:
+            return await self._cluster.ask_primary(q.MAKE_SESSION, params, deadline=deadline)
+        except (NoPrimaryError, PeerError, ServerDownError):
+            return await self._make_offline(params, deadline)
+
+    # on the primary's node
+
+    async def answer_login(self, params: LoginParams, deadline: float) -> LoginResult:
+        """Check the password against this node's server and make a session. Raises: NotPrimaryError, ServerError."""
+        self._server.require_primary()
+        if not is_plausible(params.username, params.password):
+            return LoginResult(refused=True)
+        who = {"name": params.username, "address": params.client_address}
+        try:
+            async with self._throttle.turn(**who, deadline=deadline - CHECK_S):
+                verdict = await self._checked(params, deadline)
+        except BusyError as exc:
+            return LoginResult(retry_after_s=exc.retry_after_s)
+        if verdict is not Verdict.RIGHT:
+            self._throttle.failed(**who)
+            _log_refusal(verdict, params)
+            return LoginResult(refused=True)
+        self._throttle.succeeded(**who)
+        return await self._make(params.username, self._lifetime_s, deadline)
+
+    async def answer_make_session(self, params: SessionToMake, deadline: float) -> LoginResult:
+        """A session for an existing role, without its password. Raises: NotPrimaryError, ServerError."""
+        self._server.require_primary()
+        if not await self._is_role(params.username, deadline):
+            return LoginResult(refused=True)
+        return await self._make(params.username, params.lifetime_s, deadline)
+
+    async def _checked(self, params: LoginParams, deadline: float) -> Verdict:
+        login = login_params(
+            self._login_params,
+            username=params.username,
+            password=params.password,
+            database=self.login_database,
+        )
+        try:
+            return await check_password(login, params.username, deadline=deadline)
+        except ServerDownError:
+            self._server.suspect()  # so that whoever comes next is told at once that there is no primary
+            raise
+
+    async def _make(self, username: str, lifetime_s: float, deadline: float) -> LoginResult:
+        session_id, secret = _new_id(), secrets.token_bytes(SECRET_BYTES)
+        hashed = hashlib.sha256(secret).digest()
+        created = datetime.now(UTC)
+        expires = datetime.fromtimestamp(int(created.timestamp() + lifetime_s), UTC)
+        row = tables.WebSessionRow(
+            id=session_id,
+            hashed_secret=hashed,
+            username=username,
+            created_at=created,
+            expires_at=expires,
+            mac=self._grants.mac(session_id, hashed, username, created, expires),
+        )
+        await tables.add_web_session(self._server, row, deadline=deadline)
+        return LoginResult(token=encode_token(session_id, secret), id=session_id, expires_at_s=expires.timestamp())
+
+    # with no primary
+
+    async def _make_offline(self, params: SessionToMake, deadline: float) -> LoginResult:
+        if not await self._is_role(params.username, deadline):
+            return LoginResult(refused=True)
+        secret = secrets.token_bytes(SECRET_BYTES)
+        session = OfflineSession(
+            id=_new_id(),
+            hashed_secret=hashlib.sha256(secret).digest(),
+            username=params.username,
+            expires_at_s=time.time() + min(params.lifetime_s, OFFLINE_LIFETIME_S),
+        )
+        self._grants.keep_offline(session)
+        await self._cluster.ask_all(q.KEEP_SESSION, session, deadline=deadline)
+        log.warning("a session was made with the cluster key while there is no primary", username=params.username)
+        return LoginResult(token=encode_token(session.id, secret), id=session.id, expires_at_s=session.expires_at_s)
+
+    async def _is_role(self, username: str, deadline: float) -> bool:
+        return (await self._grants.answer(GrantParams(id=0, username=username), deadline)).known_user
+
+
+def _log_refusal(verdict: Verdict, params: LoginParams) -> None:
+    """Why, for whoever runs the node. Not the name: people type passwords into the wrong field."""
+    if verdict is Verdict.NOT_ASKED:
+        log.warning(
+            "login refused: the server did not ask for the password, so it proves nothing; "
+            "let pg_hba.conf demand scram-sha-256 on the connection of --login-url",
+            client_address=params.client_address,
+        )
+    else:
+        log.info("login refused by the server", client_address=params.client_address)
+
+
+def _new_id() -> int:
+    return secrets.randbits(52) | 1 << 52  # below 2^53: jq and JavaScript keep it exact; tokens have one length

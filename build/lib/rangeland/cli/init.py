@@ -1,0 +1,38 @@
+"""`rangeland init`: our roles, schema and tables, once per cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from rangeland.cli.settings import read_settings, takes_settings
+
+
+@click.command(name="init")
+@takes_settings("init")
+@click.option("--dry-run", is_flag=True, help="Print the SQL instead of running it.")
+def command(dry_run: bool, **flags: Any) -> None:
+    """Set up a PostgreSQL cluster for its nodes: run it once, against the primary; again does no harm.
+
+    It makes role admin (its members may use the API), role rangeland (the nodes connect as it: a member of
+    pg_monitor with at most 10 connections) and schema rangeland in the database of --url; nothing else.
+
+    \b
+    The nodes' password: RANGELAND_ROLE_PASSWORD or role_password in the file of --config
+    sets it here; or use psql's  \\password rangeland  afterwards.
+    """
+    from rangeland.config import forget_libpq_environment
+    from rangeland.errors import SettingError
+    from rangeland.state.init import init_cluster, plan_init
+
+    values = read_settings("init", flags)
+    if not values["url"]:
+        raise SettingError("--url is missing: which server is the primary? postgresql://postgres@HOST/postgres")
+    forget_libpq_environment()
+    if dry_run:
+        click.echo(plan_init(values["url"], admin_role=values["admin_role"]), nl=False)
+        return
+    done = init_cluster(values["url"], admin_role=values["admin_role"], role_password=values["role_password"])
+    what = "made" if done.created else "up to date"
+    click.echo(f"schema rangeland is {what} in database {done.database}; the cluster's id is {done.cluster_id}")

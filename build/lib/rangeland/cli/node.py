@@ -1,0 +1,154 @@
+"""`rangeland node`: the nodes of the cluster, as a command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from rangeland.cli.duration import Duration
+from rangeland.cli.format import Cell, format_option, print_rows
+from rangeland.cli.settings import read_settings, takes_settings
+
+COLUMNS = (
+    "id",
+    "address",
+    "sql_address",
+    "build",
+    "started_at",
+    "updated_at",
+    "locality",
+    "is_available",
+    "is_live",
+)
+RANGES_COLUMNS = (
+    "replicas_leaders",
+    "replicas_leaseholders",
+    "ranges",
+    "ranges_unavailable",
+    "ranges_underreplicated",
+)
+STATS_COLUMNS = ("live_bytes", "key_bytes", "value_bytes", "intent_bytes", "system_bytes")
+DECOMMISSION_COLUMNS = ("gossiped_replicas", "is_decommissioning", "membership", "is_draining")
+
+
+@click.group("node")
+def command() -> None:
+    """List nodes and their status.
+
+    Asks the node of --url, signed with the cluster key in --certs-dir: no login is needed.
+    """
+
+
+@command.command("ls")
+@takes_settings("node")
+@format_option
+def list_ids(output_format: str | None, **flags: Any) -> None:
+    """List the ids of all nodes."""
+    rows = [[status.node_id] for status in _statuses(flags)]
+    print_rows(["id"], rows, output_format)
+
+
+@command.command("status")
+@click.argument("node_ids", nargs=-1, type=click.IntRange(min=1), metavar="[ID]...")
+@click.option("--ranges", "with_ranges", is_flag=True, help="Also how many ranges each node has.")
+@click.option("--stats", "with_stats", is_flag=True, help="Also how much data each node has.")
+@click.option("--decommission", "with_decommission", is_flag=True, help="Also whether each node stays.")
+@click.option("--all", "with_all", is_flag=True, help="All of these.")
+@click.option("--timeout", "timeout", type=Duration(), default="6s", show_default=True, help="How long to wait.")
+@takes_settings("node")
+@format_option
+def show_status(
+    node_ids: tuple[int, ...],
+    with_ranges: bool,
+    with_stats: bool,
+    with_decommission: bool,
+    with_all: bool,
+    timeout: Any,
+    output_format: str | None,
+    **flags: Any,
+) -> None:
+    """Show the status of all nodes, or of those with these ids.
+
+    NULL is what PostgreSQL or the asked node doesn't know. A silent node is shown as it was last seen.
+    """
+    from rangeland.errors import RangelandError
+
+    statuses = _statuses(flags, timeout_s=timeout.total_seconds())
+    known = {status.node_id for status in statuses}
+    if unknown := [str(node_id) for node_id in node_ids if node_id not in known]:
+        raise RangelandError(f"there is no node {', '.join(unknown)}")
+    groups = [
+        (COLUMNS, _row, True),
+        (RANGES_COLUMNS, _ranges_row, with_ranges or with_all),
+        (STATS_COLUMNS, _stats_row, with_stats or with_all),
+        (DECOMMISSION_COLUMNS, _decommission_row, with_decommission or with_all),
+    ]
+    columns, row_of = _joined([(names, row) for names, row, is_shown in groups if is_shown])
+    rows = [row_of(status) for status in statuses if not node_ids or status.node_id in node_ids]
+    print_rows(columns, rows, output_format)
+
+
+def _joined(
+    groups: list[tuple[tuple[str, ...], Callable[[Any], list[Cell]]]],
+) -> tuple[list[str], Callable[[Any], list[Cell]]]:
+    """The columns of all groups, and what makes a status a row of them."""
+    columns = [name for names, _ in groups for name in names]
+    return columns, lambda status: [cell for _, row in groups for cell in row(status)]
+
+
+def _statuses(flags: dict[str, Any], **timeout: float) -> Any:
+    from rangeland.cli.asking import ask_node
+    from rangeland.cluster.questions import LIST_NODES
+    from rangeland.wire.parts import Nothing
+
+    return ask_node(read_settings("node", flags), LIST_NODES, Nothing(), **timeout).nodes
+
+
+def _row(status: Any) -> list[Cell]:
+    from rangeland.cli.asking import local_time
+    from rangeland.wire.nodes import Liveness
+
+    is_live = status.liveness_status in (Liveness.LIVE, Liveness.DRAINING, Liveness.DECOMMISSIONING)
+    return [
+        status.node_id,
+        status.address.address_field,
+        status.sql_address.address_field,
+        status.build_tag,
+        local_time(status.started_at),
+        local_time(status.updated_at),
+        ",".join(f"{tier.key}={tier.value}" for tier in status.locality.tiers),
+        is_live,
+        is_live,
+    ]
+
+
+def _ranges_row(status: Any) -> list[Cell]:
+    """A primary holds the lease of all its ranges, a standby none. Raft's leaders have no counterpart, and which
+    ranges are in trouble is in nodes/{node_id}/ranges/ only."""
+    ranges = _of_store(status, "ranges")
+    return [None, ranges if status.role else None, ranges, None, None]
+
+
+def _stats_row(status: Any) -> list[Cell]:
+    """PostgreSQL knows how large its databases are, not how much of that is keys, values or open writes."""
+    return [_of_store(status, "livebytes"), None, None, None, None]
+
+
+def _decommission_row(status: Any) -> list[Cell]:
+    from rangeland.wire.nodes import Liveness
+
+    membership = status.membership or None
+    return [
+        _of_store(status, "replicas"),
+        None if membership is None else membership != "active",
+        membership,
+        status.liveness_status == Liveness.DRAINING,
+    ]
+
+
+def _of_store(status: Any, name: str) -> int | None:
+    """None while it isn't known. A node has one store, with the node's number."""
+    value = status.store_metrics.get(status.node_id, {}).get(name)
+    return None if value is None else int(value)

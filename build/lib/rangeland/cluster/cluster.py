@@ -1,0 +1,342 @@
+"""All nodes of the cluster, seen from this one: ask one, ask all, ask the primary's."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeVar, cast
+
+import structlog
+from msgspec import Struct, structs
+
+from rangeland.client import Client, Reply
+from rangeland.cluster.peer import Peer
+from rangeland.cluster.peer_token import PeerTokens
+from rangeland.cluster.questions import HELLO, Question
+from rangeland.errors import (
+    NoPrimaryError,
+    NotPrimaryError,
+    PeerError,
+    RangelandError,
+    ServerDownError,
+    StateError,
+)
+from rangeland.merge.part import Part, PartError, Topology
+from rangeland.pg import Role, Server
+from rangeland.wire.json import DecodeError, decode, encode
+from rangeland.wire.members import Hello, HelloAnswer, Member
+from rangeland.wire.nodes import Liveness
+
+P = TypeVar("P", bound=Struct)
+A = TypeVar("A", bound=Struct)
+Answer = Callable[[Any, float], Awaitable[Any]]  # (parameters, deadline in loop time) → the question's answer
+
+PREFIX = "/_peer/v1/"
+NODE_HEADER, ROLE_HEADER, TIME_HEADER = "x-rangeland-node", "x-rangeland-role", "x-rangeland-time-ns"
+TIMEOUT_HEADER = "x-rangeland-timeout-ms"
+MARGIN_S = 0.25  # what a peer's answer may take to travel and be merged
+PARALLEL = 100  # as the reference
+PEER_TIMEOUT_S = 4.0  # as the reference's dial
+RETRY_S = 2.0  # a silent node is tried again in the background
+ROLE_AGE_S = 5.0  # older news of who is the primary are asked for anew
+
+log = structlog.get_logger()
+
+
+class Cluster:
+    """The members, what is known of each, and the ways to ask them.
+
+    `node_id` is 0 until this node is registered. `answers` holds what this node answers itself, by the question's
+    path: asking oneself never uses the network.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        tokens: PeerTokens,
+        server: Server,
+        http_addr: str,
+        sql_addr: str,
+        scheme: str,
+    ) -> None:
+        self.node_id = 0
+        self.cluster_id = ""
+        self.http_addr = http_addr
+        self.sql_addr = sql_addr
+        self.members: dict[int, Member] = {}
+        self.peers: dict[int, Peer] = {}
+        self.answers: Mapping[str, Answer] = {}
+        self.on_hello: Callable[[HelloAnswer], None] = lambda _answer: None
+        self._client = client
+        self._tokens = tokens
+        self._server = server
+        self._scheme = scheme
+        self._retries: dict[int, asyncio.Task[None]] = {}
+        self._many = asyncio.Semaphore(PARALLEL)
+
+    async def close(self) -> None:
+        for task in self._retries.values():
+            task.cancel()
+
+    # who there is
+
+    def take_members(self, members: Iterable[Member]) -> None:
+        """Learn of nodes. One that is known is updated; none is forgotten."""
+        for told in members:
+            known = self.members.get(told.node_id)
+            keeps = known is not None and told.status is None
+            member = structs.replace(told, status=known.status) if known and keeps else told
+            self.members[member.node_id] = member
+            self.peers.setdefault(member.node_id, Peer(member.node_id))
+            if member.http_addr == self.http_addr:
+                self.node_id = member.node_id
+
+    def active_ids(self) -> list[int]:
+        """Every node that was not decommissioned, ascending, this one included."""
+        ids = {member.node_id for member in self.members.values() if member.membership != "decommissioned"}
+        return sorted(ids | ({self.node_id} if self.node_id else set()))
+
+    def topology(self) -> Topology:
+        """Who takes writes, as last heard, and which nodes hold a copy."""
+        return Topology(leaseholder_node_id=self._primary_id() or 0, replica_node_ids=tuple(self.active_ids()))
+
+    async def recent_topology(self, *, deadline: float) -> Topology:
+        """As `topology`, after asking around where the news of the primary is old."""
+        if not self._knows_primary():
+            await self.ask_all(HELLO, self.hello(look=True), deadline=deadline)
+        return self.topology()
+
+    def silent_since_ns(self) -> dict[int, int]:
+        return {peer.node_id: peer.silent_since_ns for peer in self.peers.values() if peer.silent_since_ns}
+
+    def clock_offset_s(self) -> dict[int, float]:
+        """How far the clock of each other node that answered last time is ahead of ours, by node id."""
+        return {
+            peer.node_id: peer.clock_offset_s
+            for peer in self.peers.values()
+            if peer.heard_at_ns and not peer.silent_since_ns and peer.node_id != self.node_id
+        }
+
+    # asking
+
+    async def ask(self, node_id: int, question: Question[P, A], params: P, *, deadline: float) -> Part[A]:
+        """One node's part: its answer, or why there is none. Never raises for what a node does."""
+        if node_id == self.node_id:
+            return await self._ask_self(question, params, deadline)
+        member = self.members.get(node_id)
+        if member is None:
+            return Part(node_id, error=PartError("dial", Liveness.UNKNOWN, f"there is no node {node_id}"))
+        peer = self.peers[node_id]
+        if not peer.silent_since_ns:
+            try:
+                async with self._many:
+                    return Part(node_id, value=await self._ask_peer(member, question, params, deadline))
+            except ServerDownError as exc:
+                return Part(node_id, error=PartError("request", Liveness.UNAVAILABLE, str(exc)))
+            except (NotPrimaryError, StateError) as exc:
+                return Part(node_id, error=PartError("request", Liveness.LIVE, str(exc)))
+            except PeerError as exc:
+                if exc.reached and not peer.silent_since_ns:
+                    return Part(node_id, error=PartError("request", Liveness.LIVE, str(exc)))
+        kind: Literal["dial", "request"] = "request" if peer.reached else "dial"
+        return Part(node_id, error=PartError(kind, peer.liveness(now_ns=time.time_ns()), _since(peer)))
+
+    async def ask_all(
+        self, question: Question[P, A], params: P, *, deadline: float, node_ids: Sequence[int] | None = None
+    ) -> list[Part[A]]:
+        """A part per node that was not decommissioned (or of `node_ids`), in the order of their ids."""
+        wanted = self.active_ids() if node_ids is None else node_ids
+        return list(
+            await asyncio.gather(*(self.ask(node_id, question, params, deadline=deadline) for node_id in wanted))
+        )
+
+    async def ask_any(self, question: Question[P, A], params: P, *, deadline: float) -> Part[A]:
+        """One part, of something that every server of the cluster knows: this node's; where its server is down, that
+        of the next node whose server isn't. Where nobody can say, this node's own error. Never raises.
+        """
+        own = await self.ask(self.node_id, question, params, deadline=deadline)
+        if own.error is None or own.error.liveness is Liveness.LIVE:
+            return own
+        for node_id in self._likeliest_ids():
+            now = asyncio.get_running_loop().time()
+            part = await self.ask(
+                node_id, question, params, deadline=now + (deadline - now) / 2
+            )  # a next one may be left
+            if part.error is None:
+                return part
+        return own
+
+    async def ask_primary(self, question: Question[P, A], params: P, *, deadline: float) -> A:
+        """The answer of the primary's node; of two primaries the higher timeline's.
+
+        Raises: NoPrimaryError where none can be reached; PeerError, ServerDownError where it failed to answer.
+        """
+        for attempt in (False, True):
+            if attempt or not self._knows_primary():
+                await self.ask_all(HELLO, self.hello(look=True), deadline=deadline)
+            node_id = self._primary_id()
+            if node_id is None:
+                continue
+            try:
+                if node_id == self.node_id:
+                    return cast(A, await self.answers[question.path](params, deadline))
+                return await self._ask_peer(self.members[node_id], question, params, deadline)
+            except NotPrimaryError:
+                continue
+            except PeerError as exc:
+                if exc.reached or attempt:
+                    raise
+        raise NoPrimaryError("no node with a primary can be reached")
+
+    async def ask_address(self, http_addr: str, question: Question[P, A], params: P, *, deadline: float) -> A:
+        """Ask a node of which only the address is known (--join). Raises: PeerError, NotPrimaryError."""
+        base = f"{self._scheme}://{http_addr}"
+        return await ask_signed(self._client, self._tokens, base, question, params, deadline=deadline)
+
+    def hello(self, *, look: bool = False) -> Hello:
+        return Hello(node_id=self.node_id, http_addr=self.http_addr, sql_addr=self.sql_addr, look=look)
+
+    # inside
+
+    async def _ask_self(self, question: Question[P, A], params: P, deadline: float) -> Part[A]:
+        try:
+            return Part(self.node_id, value=cast(A, await self.answers[question.path](params, deadline)))
+        except (ServerDownError, StateError) as exc:
+            return Part(self.node_id, error=PartError("request", Liveness.UNAVAILABLE, str(exc)))
+        except RangelandError as exc:
+            return Part(self.node_id, error=PartError("request", Liveness.LIVE, str(exc)))
+
+    async def _ask_peer(self, member: Member, question: Question[P, A], params: P, deadline: float) -> A:
+        peer = self.peers[member.node_id]
+        deadline = min(deadline, asyncio.get_running_loop().time() + PEER_TIMEOUT_S)
+        try:
+            reply = await self._post(member.http_addr, question, params, deadline, offset_s=peer.clock_offset_s)
+            peer.clock_offset_s = _clock_offset_s(reply)
+            if reply.status == 401 and TIME_HEADER in reply.headers:
+                reply = await self._post(member.http_addr, question, params, deadline, offset_s=peer.clock_offset_s)
+            if reply.headers.get(NODE_HEADER) not in (str(member.node_id), "0"):
+                raise PeerError(f"{member.http_addr} is not node {member.node_id}")
+        except PeerError as exc:
+            self._missed(member, peer, exc)
+            raise
+        role, timeline = _role(reply)
+        if peer.silent_since_ns:
+            log.info("node answers again", node_id=member.node_id)
+        peer.heard(now_ns=time.time_ns(), role=role, timeline=timeline)
+        return _answer(question, reply)
+
+    async def _post(
+        self, http_addr: str, question: Question[P, A], params: P, deadline: float, *, offset_s: float
+    ) -> Reply:
+        base = f"{self._scheme}://{http_addr}"
+        return await _post_signed(self._client, self._tokens, base, question, params, deadline, offset_s)
+
+    def _missed(self, member: Member, peer: Peer, exc: PeerError) -> None:
+        if exc.reached:
+            return
+        if not peer.silent_since_ns:
+            log.warning("node is silent", node_id=member.node_id, http_addr=member.http_addr, cause=str(exc))
+        peer.missed(now_ns=time.time_ns(), cause=str(exc), reached=exc.reached)
+        running = self._retries.get(member.node_id)
+        if running is None or running.done():
+            self._retries[member.node_id] = asyncio.create_task(self._retry(member))
+
+    async def _retry(self, member: Member) -> None:
+        """Ask a silent node how it does until it answers; then take what it knows."""
+        while self.peers[member.node_id].silent_since_ns:
+            await asyncio.sleep(RETRY_S)
+            deadline = asyncio.get_running_loop().time() + RETRY_S
+            try:
+                self.on_hello(await self._ask_peer(member, HELLO, self.hello(), deadline))
+            except RangelandError:
+                continue
+
+    def _likeliest_ids(self) -> list[int]:
+        """The other nodes that were not silent when last asked."""
+        return [each for each in self.active_ids() if each != self.node_id and not self.peers[each].silent_since_ns]
+
+    def _knows_primary(self) -> bool:
+        node_id = self._primary_id()
+        if node_id is None:
+            return False
+        if node_id == self.node_id:
+            return True
+        return time.time_ns() - self.peers[node_id].heard_at_ns < ROLE_AGE_S * 1e9
+
+    def _primary_id(self) -> int | None:
+        candidates = [
+            (peer.timeline, -peer.node_id)
+            for peer in self.peers.values()
+            if peer.role == "primary" and not peer.silent_since_ns and peer.node_id != self.node_id
+        ]
+        if self._server.role is Role.PRIMARY and self._server.down is None and self.node_id:
+            candidates.append((self._server.timeline, -self.node_id))
+        return -max(candidates)[1] if candidates else None
+
+
+async def ask_signed(
+    client: Client, tokens: PeerTokens, base: str, question: Question[P, A], params: P, *, deadline: float
+) -> A:
+    """Ask the node at `base` (scheme://HOST:PORT), as a command does. Raises: PeerError, NotPrimaryError."""
+    reply = await _post_signed(client, tokens, base, question, params, deadline, 0.0)
+    if reply.status == 401 and TIME_HEADER in reply.headers:
+        reply = await _post_signed(client, tokens, base, question, params, deadline, _clock_offset_s(reply))
+    return _answer(question, reply)
+
+
+async def _post_signed(
+    client: Client,
+    tokens: PeerTokens,
+    base: str,
+    question: Question[P, A],
+    params: P,
+    deadline: float,
+    offset_s: float,
+) -> Reply:
+    path = PREFIX + question.path
+    left_s = deadline - asyncio.get_running_loop().time() - MARGIN_S
+    if left_s <= 0:
+        raise PeerError("no time was left to ask", reached=True)
+    headers = {
+        "authorization": f"Bearer {tokens.sign(path, now_s=time.time() + offset_s)}",
+        "content-type": "application/json",
+        TIMEOUT_HEADER: str(int(left_s * 1000)),
+    }
+    return await client.request("POST", base + path, deadline=deadline, headers=headers, body=encode(params))
+
+
+def _answer(question: Question[P, A], reply: Reply) -> A:
+    if reply.status == 200:
+        try:
+            return decode(question.returns, reply.body)
+        except DecodeError as exc:
+            raise PeerError(f"its answer to {question.path} can't be read: {exc}", reached=True) from exc
+    text = reply.body.decode(errors="replace").partition("\n")[0][:500]
+    match reply.status:
+        case 421:
+            raise NotPrimaryError(text)
+        case 503:
+            raise ServerDownError(text)
+        case _:
+            raise PeerError(text or f"it answered with status {reply.status}", reached=True)
+
+
+def _clock_offset_s(reply: Reply) -> float:
+    """The sender's clock less ours, as far as an answer's way through the network lets us know."""
+    told = reply.headers.get(TIME_HEADER, "")
+    return int(told) / 1e9 - time.time() if told.isdecimal() else 0.0
+
+
+def _role(reply: Reply) -> tuple[str, int]:
+    """Role and timeline of the sender's server; "unknown" and 0 for what is neither."""
+    role, _, timeline = reply.headers.get(ROLE_HEADER, "").partition(";")
+    if role not in ("primary", "standby") or not timeline.isdecimal():
+        return "unknown", 0
+    return role, int(timeline)
+
+
+def _since(peer: Peer) -> str:
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(peer.silent_since_ns / 1e9))
+    return f"{peer.cause}; silent since {moment}"

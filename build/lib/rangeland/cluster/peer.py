@@ -1,0 +1,41 @@
+"""What this node knows of one other node, from the questions it asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rangeland.merge.nodes import liveness_when_down
+from rangeland.wire.nodes import Liveness
+
+
+@dataclass(slots=True)
+class Peer:
+    """Of another node, as last heard. Times are ns since the epoch, by this node's clock."""
+
+    node_id: int
+    role: str = "unknown"  # of its server
+    timeline: int = 0
+    heard_at_ns: int = 0  # 0: never
+    silent_since_ns: int = 0  # 0: it answered last time, or was never asked
+    cause: str = ""  # why it is silent
+    reached: bool = True  # silent, but something answered at its address
+    clock_offset_s: float = 0.0  # its clock less ours
+
+    def heard(self, *, now_ns: int, role: str, timeline: int) -> None:
+        self.role, self.timeline = role, timeline
+        self.heard_at_ns = now_ns
+        self.silent_since_ns = 0
+        self.cause = ""
+
+    def missed(self, *, now_ns: int, cause: str, reached: bool) -> None:
+        """A question went unanswered; the time of the first one in a row stays."""
+        if not self.silent_since_ns:
+            self.silent_since_ns = now_ns
+        self.cause = cause
+        self.reached = reached
+        self.role = "unknown"
+
+    def liveness(self, *, now_ns: int) -> Liveness:
+        if not self.silent_since_ns:
+            return Liveness.LIVE
+        return liveness_when_down("active", self.silent_since_ns, now_ns)

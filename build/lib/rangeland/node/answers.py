@@ -1,0 +1,114 @@
+"""What this node answers itself, by question: the one table that joins questions and collectors."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from rangeland.api.nodes import collect_nodes
+from rangeland.api.services import Services
+from rangeland.cluster import Answer
+from rangeland.cluster import questions as q
+from rangeland.errors import ServerError
+from rangeland.node.collectors import Collectors
+from rangeland.node.membership import Membership
+from rangeland.pg import Role, Server
+from rangeland.state import tables
+from rangeland.wire.members import (
+    DatabaseNumbers,
+    DatabasesToNumber,
+    Hello,
+    HelloAnswer,
+    Member,
+    OfflineSession,
+    Revocation,
+    StatusToKeep,
+)
+from rangeland.wire.parts import Nothing, StatusPart
+
+
+def make_answers(
+    *,
+    server: Server,
+    services: Services,
+    collectors: Collectors,
+    membership: Membership,
+) -> Mapping[str, Answer]:
+    """By the question's path; each takes the parameters and a deadline in loop time."""
+    cluster, auth = services.cluster, services.auth
+
+    async def hello(params: Hello, deadline: float) -> HelloAnswer:
+        if params.look and server.role is not Role.PRIMARY:
+            with contextlib.suppress(ServerError):  # the role header then says that nothing is known
+                await server.look_again(deadline=deadline)
+        if params.node_id and params.node_id not in cluster.members:
+            cluster.take_members(
+                [Member(node_id=params.node_id, http_addr=params.http_addr, sql_addr=params.sql_addr)]
+            )
+        return HelloAnswer(
+            node_id=cluster.node_id,
+            cluster_id=cluster.cluster_id,
+            members=list(cluster.members.values()),
+            revoked=auth.revocations.expires_by_id,
+        )
+
+    async def status(params: Nothing, deadline: float) -> StatusPart:
+        membership.status_was_asked()
+        return await collectors.status(params, deadline)
+
+    async def revoke(params: Revocation, _deadline: float) -> Nothing:
+        auth.revocations.take(params)
+        return Nothing()
+
+    async def keep_session(params: OfflineSession, _deadline: float) -> Nothing:
+        auth.grants.keep_offline(params)
+        return Nothing()
+
+    async def keep_status(params: StatusToKeep, deadline: float) -> Nothing:
+        server.require_primary()
+        await tables.save_status(
+            server,
+            node_id=params.node_id,
+            sql_addr=params.sql_addr,
+            status=params.status,
+            deadline=deadline,
+        )
+        return Nothing()
+
+    async def number_databases(params: DatabasesToNumber, deadline: float) -> DatabaseNumbers:
+        server.require_primary()
+        await tables.add_database_numbers(server, params.oids, deadline=deadline)
+        numbers = await tables.list_database_numbers(server, deadline=deadline)
+        return DatabaseNumbers(number_by_oid=numbers)
+
+    async def list_nodes(_params: Nothing, deadline: float) -> Any:
+        return await collect_nodes(services, deadline=deadline)
+
+    return {
+        q.HELLO.path: hello,
+        q.SESSIONS.path: collectors.sessions,
+        q.STATUS.path: status,
+        q.RANGES.path: collectors.ranges,
+        q.RANGE.path: collectors.range,
+        q.HOT_RANGES.path: collectors.hot_ranges,
+        q.DATABASES.path: collectors.databases.collect_databases,
+        q.DATABASE.path: collectors.databases.collect_database,
+        q.DATABASE_GRANTS.path: collectors.databases.collect_grants,
+        q.DATABASE_TABLES.path: collectors.tables.collect_tables,
+        q.TABLE.path: collectors.tables.collect_table,
+        q.USERS.path: collectors.users,
+        q.REVOKE.path: revoke,
+        q.KEEP_SESSION.path: keep_session,
+        q.GRANT.path: auth.grants.answer,
+        q.REGISTER.path: membership.answer_register,
+        q.KEEP_STATUS.path: keep_status,
+        q.NUMBER_DATABASES.path: number_databases,
+        q.LOGIN.path: auth.logins.answer_login,
+        q.MAKE_SESSION.path: auth.logins.answer_make_session,
+        q.WRITE_REVOCATION.path: auth.revocations.answer_write,
+        q.LIST_NODES.path: list_nodes,
+        q.LIST_WEB_SESSIONS.path: auth.web_sessions.list,
+        q.LOG_USER_IN.path: auth.logins.log_user_in,
+        q.LOG_USER_OUT.path: auth.web_sessions.log_user_out,
+    }

@@ -1,0 +1,111 @@
+"""What this node knows of its own server, ready to be asked by itself and by its peers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import structs
+
+from rangeland.cluster import Cluster
+from rangeland.cluster import questions as q
+from rangeland.collect.databases import DatabaseCollector, Databases
+from rangeland.collect.hot_ranges import Sampler
+from rangeland.collect.nodes import NodeFacts, StatusCollector
+from rangeland.collect.ranges import RangeCollector, RangeContext
+from rangeland.collect.sessions import SessionCollector
+from rangeland.collect.sizes import SizeBook
+from rangeland.collect.tables import TableCollector
+from rangeland.collect.users import collect_users
+from rangeland.errors import RangelandError
+from rangeland.pg import Server
+from rangeland.state import tables
+from rangeland.wire.members import DatabasesToNumber
+from rangeland.wire.parts import (
+    HotParams,
+    HotPart,
+    ListPart,
+    Nothing,
+    PageParams,
+    RangeParams,
+    RangePart,
+    RangesParams,
+    SessionsParams,
+    StatusPart,
+)
+from rangeland.wire.users import UsersAnswer
+
+
+class Collectors:
+    """One collector a resource; each answer takes the parameters and a deadline in loop time."""
+
+    def __init__(self, *, server: Server, cluster: Cluster, facts: NodeFacts, draining: Callable[[], bool]) -> None:
+        self._server = server
+        self._cluster = cluster
+        self._draining = draining
+        databases = Databases(server, self._number_databases)
+        self.databases = DatabaseCollector(server)
+        self.tables = TableCollector(server, databases)
+        book = SizeBook()
+        self._sampler = Sampler(server, databases, book)
+        self._ranges = RangeCollector(server, databases, self._sampler, book)
+        self._sessions = SessionCollector(server)
+        self._status = StatusCollector(server, facts, count_ranges=self._sampler.count_ranges)
+
+    async def run(self) -> None:
+        """The sampler of hot ranges, until cancelled."""
+        await self._server.wait_until_up()
+        await self._sampler.run()
+
+    async def close(self) -> None:
+        await self._status.close()
+
+    async def sessions(self, params: SessionsParams, deadline: float) -> ListPart:
+        return await self._sessions.collect(params, node_id=self._cluster.node_id, deadline=deadline)
+
+    async def status(self, _params: Nothing, deadline: float) -> StatusPart:
+        part = await self._status.collect(node_id=self._cluster.node_id, deadline=deadline)
+        return structs.replace(part, draining=self._draining())
+
+    async def own_status(self, deadline: float) -> StatusPart:
+        return await self.status(Nothing(), deadline)
+
+    async def ranges(self, params: RangesParams, deadline: float) -> ListPart:
+        context = await self._context(deadline)
+        return await self._ranges.collect_ranges(params, context=context, deadline=deadline)
+
+    async def range(self, params: RangeParams, deadline: float) -> RangePart:
+        context = await self._context(deadline)
+        return await self._ranges.collect_range(params, context=context, deadline=deadline)
+
+    async def hot_ranges(self, params: HotParams, deadline: float) -> HotPart:
+        return await self._sampler.top(params, node_id=self._cluster.node_id, deadline=deadline)
+
+    async def users(self, params: PageParams, deadline: float) -> UsersAnswer:
+        return await collect_users(self._server, params, deadline=deadline)
+
+    async def _context(self, deadline: float) -> RangeContext:
+        """Who is the primary; every other registered node is expected to have a streaming standby."""
+        topology = await self._cluster.recent_topology(deadline=deadline)
+        return RangeContext(
+            node_id=self._cluster.node_id,
+            leaseholder_node_id=topology.leaseholder_node_id,
+            timeline=self._server.timeline,
+            standby_target=len(topology.replica_node_ids) - 1,
+        )
+
+    async def _number_databases(self, oids: list[int], *, deadline: float) -> dict[int, int]:
+        """The number of each database, by oid; new ones are numbered by the primary's node.
+
+        One that can't be numbered now, as there is no primary, is absent.
+        """
+        numbers = await tables.list_database_numbers(self._server, deadline=deadline)
+        missing = [oid for oid in oids if oid not in numbers]
+        if not missing:
+            return numbers
+        try:
+            part = await self._cluster.ask_primary(
+                q.NUMBER_DATABASES, DatabasesToNumber(oids=missing), deadline=deadline
+            )
+        except RangelandError:
+            return numbers
+        return numbers | part.number_by_oid

@@ -1,0 +1,29 @@
+-- Who a token belongs to and what that user may do, on this server as it stands.
+
+-- name: read_grant
+-- One row always: the web session (null columns when this server has none with that id), and the rights of
+-- its user, or of `username` for a session that is not in the table. Rights are tested with USAGE: MEMBER is
+-- true for members that have no right at all. `fresh`: a primary, or a standby that has replayed all it
+-- received and still receives, or replayed a commit of the last 10 s; and whose replay is not paused.
+-- since: 150000
+-- on: any
+-- takes: id int8, username text, admin_role text
+-- needs: rangeland
+-- returns: hashed_secret bytea, username text, created_at timestamptz, expires_at timestamptz, revoked bool,
+--   mac bytea, is_admin bool, is_monitor bool, fresh bool, paused bool, known_user bool
+SELECT s.hashed_secret, s.username, s.created_at, s.expires_at, s.revoked_at IS NOT NULL, s.mac,
+       coalesce(u.rolsuper OR pg_has_role(u.oid, a.oid, 'USAGE'), false),
+       coalesce(pg_has_role(u.oid, m.oid, 'USAGE'), false),
+       CASE WHEN NOT pg_is_in_recovery() THEN true
+            WHEN pg_is_wal_replay_paused() THEN false
+            ELSE coalesce(now() - pg_last_xact_replay_timestamp() < interval '10 s', false)
+                 OR EXISTS (SELECT FROM pg_stat_wal_receiver
+                             WHERE status = 'streaming' AND pg_last_wal_replay_lsn() >= flushed_lsn)
+       END,
+       CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END,
+       u.oid IS NOT NULL
+  FROM (VALUES (%(id)s::int8)) AS wanted (id)
+  LEFT JOIN rangeland.web_sessions s ON s.id = wanted.id
+  LEFT JOIN pg_roles u ON u.rolname = coalesce(s.username, %(username)s::text)
+  LEFT JOIN pg_roles a ON a.rolname = %(admin_role)s::text
+  LEFT JOIN pg_roles m ON m.rolname = 'pg_monitor';

@@ -1,0 +1,49 @@
+-- What this node's server is: read at each connect after an outage and after a change of role.
+
+-- name: identify_server
+-- The server's version, role and timeline. On a primary the timeline is that of the
+-- WAL it writes (the control file's is old after a promotion); on a standby the one it last received.
+-- since: 150000
+-- on: any
+-- needs: nothing
+-- returns: version int4, in_recovery bool, timeline int4
+SELECT current_setting('server_version_num')::int4,
+       pg_is_in_recovery(),
+       CASE WHEN pg_is_in_recovery()
+            THEN coalesce((SELECT received_tli FROM pg_stat_wal_receiver),
+                          (SELECT timeline_id FROM pg_control_checkpoint()))
+            ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int4
+       END;
+
+-- name: missing_grants
+-- What the connected role lacks to answer in full, one line each; no row when nothing is missing.
+-- since: 150000
+-- on: any
+-- needs: nothing
+-- returns: missing text
+SELECT missing
+  FROM (VALUES (pg_has_role(current_user, 'pg_monitor', 'USAGE'),
+                format('membership in pg_monitor: GRANT pg_monitor TO %%I', current_user)),
+               (to_regnamespace('rangeland') IS NULL OR has_schema_privilege('rangeland', 'USAGE'),
+                format('usage of schema rangeland: GRANT USAGE ON SCHEMA rangeland TO %%I', current_user)))
+       AS needed (granted, missing)
+ WHERE NOT granted;
+
+-- name: describe_installation
+-- What `init` has to know before it changes anything: one row always.
+-- since: 150000
+-- on: any
+-- takes: admin_role text
+-- needs: nothing
+-- returns: version int4, in_recovery bool, has_schema bool, has_admin bool, admin_is_ours bool,
+--   can_create_role bool, database text
+SELECT current_setting('server_version_num')::int4,
+       pg_is_in_recovery(),
+       to_regnamespace('rangeland') IS NOT NULL,
+       a.oid IS NOT NULL,
+       coalesce(shobj_description(a.oid, 'pg_authid') LIKE 'Rangeland: %%', false),
+       u.rolsuper OR u.rolcreaterole,
+       current_database()::text
+  FROM pg_roles u
+  LEFT JOIN pg_roles a ON a.rolname = %(admin_role)s::text
+ WHERE u.rolname = current_user;

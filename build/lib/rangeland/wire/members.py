@@ -1,0 +1,152 @@
+"""What nodes tell each other about the cluster and its web sessions; private to Rangeland.
+
+Two neighbouring versions of Rangeland speak it to each other: new fields need a default.
+"""
+
+from msgspec import Struct
+
+
+class Member(Struct, frozen=True, kw_only=True):
+    """A registered node."""
+
+    node_id: int
+    http_addr: str  # HOST:PORT under which the others reach it, and by which it is known
+    sql_addr: str
+    membership: str = "active"  # or "decommissioning", "decommissioned"
+    status: str | None = None  # its last complete status as JSON; None: none was kept yet
+
+
+class Members(Struct, frozen=True, kw_only=True):
+    """Every node that was ever registered, by id."""
+
+    members: list[Member]
+
+
+class Registration(Struct, frozen=True, kw_only=True):
+    """A node asks for its id."""
+
+    http_addr: str
+    sql_addr: str
+
+
+class Hello(Struct, frozen=True, kw_only=True):
+    """A node introduces itself; answered from memory, unless `look` is set."""
+
+    node_id: int = 0  # 0: it has none yet
+    http_addr: str = ""
+    sql_addr: str = ""
+    look: bool = False  # no primary is known: ask your server whether it was promoted
+
+
+class HelloAnswer(Struct, frozen=True, kw_only=True):
+    """What a node knows by heart."""
+
+    node_id: int  # 0: it has none yet
+    cluster_id: str  # "" until its server was read
+    members: list[Member]
+    revoked: dict[int, int]  # web sessions that ended: id → when the token expires, s since 1970
+
+
+class StatusToKeep(Struct, frozen=True, kw_only=True):
+    """A node's complete status, for the time when it can't be asked."""
+
+    node_id: int
+    sql_addr: str
+    status: str  # JSON of a NodeStatus
+
+
+class DatabasesToNumber(Struct, frozen=True, kw_only=True):
+    """Oids of databases that have no number yet."""
+
+    oids: list[int]
+
+
+class DatabaseNumbers(Struct, frozen=True, kw_only=True):
+    """The number of each database, by its oid; oid 0 is the shared catalogues."""
+
+    number_by_oid: dict[int, int]
+
+
+class GrantParams(Struct, frozen=True, kw_only=True):
+    """Which web session, and whose rights, should the session not be in the table."""
+
+    id: int
+    username: str = ""
+
+
+class Grant(Struct, frozen=True, kw_only=True):
+    """What one node's server says of a web session and of the rights of its user."""
+
+    found: bool  # a row with a valid MAC
+    hashed_secret: bytes = b""
+    username: str = ""
+    expires_at_s: float = 0.0
+    revoked: bool = False
+    is_admin: bool = False  # a member of the admin role, with its rights; or a superuser
+    is_monitor: bool = False  # a member of pg_monitor
+    known_user: bool = False
+    fresh: bool = False  # from the primary, or from a standby that keeps up
+    paused: bool = False  # from a standby whose replay is paused
+
+
+class LoginParams(Struct, frozen=True, kw_only=True):
+    """A password to check; travels over TLS between nodes only."""
+
+    username: str
+    password: str
+    client_address: str
+
+
+class SessionToMake(Struct, frozen=True, kw_only=True):
+    """A web session for an existing role, asked for with the cluster key instead of a password."""
+
+    username: str
+    lifetime_s: float
+
+
+class OfflineSession(Struct, frozen=True, kw_only=True):
+    """A web session that lives in the nodes' memory, made while there was no primary to write it."""
+
+    id: int
+    hashed_secret: bytes
+    username: str
+    expires_at_s: float
+
+
+class LoginResult(Struct, frozen=True, kw_only=True):
+    """How a login ended: with a token, refused, or too busy to say."""
+
+    token: str = ""
+    id: int = 0
+    expires_at_s: float = 0.0
+    refused: bool = False
+    retry_after_s: int = 0  # above 0: too many are logging in
+
+
+class Revocation(Struct, frozen=True, kw_only=True):
+    """Web sessions that ended: id → when the token would have expired, s since 1970."""
+
+    expires_by_id: dict[int, int]
+
+
+class UserParams(Struct, frozen=True, kw_only=True):
+    """A user of the API; "" for all."""
+
+    username: str = ""
+
+
+class WebSession(Struct, frozen=True, kw_only=True):
+    """A web session as listed; times in UTC without a zone, as the reference prints them."""
+
+    id: int
+    username: str
+    created: str
+    expires: str
+    revoked: str | None
+    last_used: str
+
+
+class WebSessions(Struct, frozen=True, kw_only=True):
+    """Oldest first, at most 10,000."""
+
+    sessions: list[WebSession]

@@ -1,0 +1,134 @@
+"""What nodes ask each other and answer, the same whether a node asks itself or a peer; private to Rangeland.
+
+Two neighbouring versions of Rangeland speak it to each other: new fields need a default.
+"""
+
+from msgspec import Raw, Struct
+
+from rangeland.wire.databases import DatabaseAnswer, GrantsAnswer, TableAnswer, TablesAnswer
+from rangeland.wire.hot_ranges import HotRange
+from rangeland.wire.nodes import NodeStatus
+from rangeland.wire.ranges import RangeInfo, Span
+
+
+class Nothing(Struct, frozen=True):
+    """The parameters of a question that has none."""
+
+
+class PageParams(Struct, frozen=True, kw_only=True):
+    """Which stretch of a list."""
+
+    limit: int = 0  # 0: all, whatever the offset
+    offset: int = 0
+
+
+class SessionsParams(Struct, frozen=True, kw_only=True):
+    """Which sessions of a node, and from which place of its list."""
+
+    username: str = ""  # exact; "" for all
+    index: int = 0  # the place to begin at; places count sessions that are passed over, too
+    limit: int = 0  # 0: all
+    exclude_closed: bool = False
+
+
+class RangesParams(Struct, frozen=True, kw_only=True):
+    """Which ranges of a node."""
+
+    range_ids: list[int] | None = None  # None: all; ids that don't exist are passed over
+    offset: int = 0
+    limit: int = 0  # 0: all
+    system: bool = False  # with each database's own catalogues
+
+
+class HotParams(Struct, frozen=True, kw_only=True):
+    """Which of a node's hot ranges."""
+
+    index: int = 0
+    limit: int = 0  # 0: all that the node tracks
+
+
+class RangeParams(Struct, frozen=True, kw_only=True):
+    """Which range."""
+
+    range_id: int
+
+
+class DatabaseParams(Struct, frozen=True, kw_only=True):
+    """Which database, and which stretch of a list of it."""
+
+    database: str
+    limit: int = 0  # 0: all, whatever the offset
+    offset: int = 0
+
+
+class DatabasePart(Struct, frozen=True, kw_only=True):
+    """What a node knows of a database."""
+
+    answer: DatabaseAnswer | None  # None: there is no such database
+
+
+class DatabaseGrantsPart(Struct, frozen=True, kw_only=True):
+    """Who may do what with a database."""
+
+    answer: GrantsAnswer | None  # None: there is no such database
+
+
+class DatabaseTablesPart(Struct, frozen=True, kw_only=True):
+    """A database's tables."""
+
+    answer: TablesAnswer | None  # None: there is no such database
+
+
+class TableParams(Struct, frozen=True, kw_only=True):
+    """Which table."""
+
+    database: str
+    table: str  # with or without its schema
+
+
+class TablePart(Struct, frozen=True, kw_only=True):
+    """What a node knows of a table."""
+
+    answer: TableAnswer | None  # None: there is no such database, or no such table in it
+
+
+class Item(Struct, frozen=True, array_like=True):
+    """A list's entry that is passed on as bytes: `[key, body]`."""
+
+    key: float  # what the merge orders by, ascending: a session's start in s since 1970, or a range id
+    body: Raw  # the entry as it is in the answer, encoded
+
+
+class ListPart(Struct, frozen=True, kw_only=True):
+    """A stretch of one node's list, by ascending key."""
+
+    items: list[Item]
+    next_index: int = 0  # the place after the last item; 0: the end was reached
+    places: list[int] = []  # of each item in the node's list; []: in a row from the index asked for
+
+
+class HotPart(Struct, frozen=True, kw_only=True):
+    """A stretch of one node's hot ranges, hottest first."""
+
+    ranges: list[HotRange]
+    next_index: int = 0  # 0: the end was reached
+    unlogged_range_ids: list[int] = []  # those of `ranges` that only the primary has
+    spans: dict[int, Span] = {}  # by range id: keys for `ranges_by_node_id`, where known
+
+
+class RangePart(Struct, frozen=True, kw_only=True):
+    """One node's knowledge of a range."""
+
+    range_info: RangeInfo | None  # None: no replica here
+
+
+class StatusPart(Struct, frozen=True, kw_only=True):
+    """A node's account of itself and its server."""
+
+    status: NodeStatus  # its liveness, membership, role and timeline are set by the merge
+    server_up: bool  # the server accepts SQL
+    down_since_ns: int = 0  # ns since 1970; 0 while it is up, or not known
+    role: str = "unknown"  # of the server: "primary", "standby" or "unknown"
+    timeline: int = 0  # 0: unknown
+    lsn: int = 0  # written (primary) or replayed (standby) so far, as an integer; 0: unknown
+    draining: bool = False
