@@ -150,9 +150,11 @@ class Wire:
         """
         fresh = not keep or client is not None
         for is_last in (False, True):
-            reused = self.kept is not None and not fresh
-            connection = self.kept if reused and self.kept else self.connect(client=client or CLIENT)
-            self.kept = None
+            kept = None if fresh else self.kept
+            reused = kept is not None
+            connection = kept or self.connect(client=client or CLIENT)
+            if reused:
+                self.kept = None
             begun = time.monotonic()
             try:
                 reply = self._exchanged(connection, request, method, begun, keep=not fresh)

@@ -268,7 +268,8 @@ def forms() -> SearchStrategy[bytes]:
     pairs = st.lists(st.tuples(name, value), max_size=5).map(
         lambda found: b"&".join(b"%b=%b" % each for each in found)
     )
-    named = st.tuples(value, value).map(lambda both: b"username=%b&password=%b" % both)
+    # Numbered: who tries one name again and again has to wait longer and longer.
+    named = st.tuples(value, st.integers(0, 1 << 40), value).map(lambda found: b"username=%b%d&password=%b" % found)
     huge = st.sampled_from([1000, 65_520, 65_535, 65_536, 65_537, 200_000]).map(lambda n: b"username=".ljust(n, b"u"))
     many = st.integers(1, 20_000).map(lambda n: b"&" * n)
     return st.one_of(named, named, pairs, huge, many, st.binary(max_size=200), json_bytes())

@@ -3,13 +3,21 @@
 Two neighbouring versions of Rangeland speak it to each other: new fields need a default.
 """
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Id = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # of a web session
+NodeId = Annotated[int, Meta(ge=0, le=2**31 - 1)]  # 0: none yet
+Oid = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Moment = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # s since 1970
+LIFETIME_S = 100 * 366 * 86400  # what a session may ask for at most: longer ends after the last date that there is
 
 
 class Member(Struct, frozen=True, kw_only=True):
     """A registered node."""
 
-    node_id: int
+    node_id: NodeId
     http_addr: str  # HOST:PORT under which the others reach it, and by which it is known
     sql_addr: str
     membership: str = "active"  # or "decommissioning", "decommissioned"
@@ -32,7 +40,7 @@ class Registration(Struct, frozen=True, kw_only=True):
 class Hello(Struct, frozen=True, kw_only=True):
     """A node introduces itself; answered from memory, unless `look` is set."""
 
-    node_id: int = 0  # 0: it has none yet
+    node_id: NodeId = 0
     http_addr: str = ""
     sql_addr: str = ""
     look: bool = False  # no primary is known: ask your server whether it was promoted
@@ -41,16 +49,16 @@ class Hello(Struct, frozen=True, kw_only=True):
 class HelloAnswer(Struct, frozen=True, kw_only=True):
     """What a node knows by heart."""
 
-    node_id: int  # 0: it has none yet
+    node_id: NodeId
     cluster_id: str  # "" until its server was read
     members: list[Member]
-    revoked: dict[int, int]  # web sessions that ended: id → when the token expires, s since 1970
+    revoked: dict[Id, Moment]  # web sessions that ended: id → when the token expires, s since 1970
 
 
 class StatusToKeep(Struct, frozen=True, kw_only=True):
     """A node's complete status, for the time when it can't be asked."""
 
-    node_id: int
+    node_id: NodeId
     sql_addr: str
     status: str  # JSON of a NodeStatus
 
@@ -58,7 +66,7 @@ class StatusToKeep(Struct, frozen=True, kw_only=True):
 class DatabasesToNumber(Struct, frozen=True, kw_only=True):
     """Oids of databases that have no number yet."""
 
-    oids: list[int]
+    oids: list[Oid]
 
 
 class DatabaseNumbers(Struct, frozen=True, kw_only=True):
@@ -70,7 +78,7 @@ class DatabaseNumbers(Struct, frozen=True, kw_only=True):
 class GrantParams(Struct, frozen=True, kw_only=True):
     """Which web session, and whose rights, should the session not be in the table."""
 
-    id: int
+    id: Id
     username: str = ""
 
 
@@ -101,16 +109,16 @@ class SessionToMake(Struct, frozen=True, kw_only=True):
     """A web session for an existing role, asked for with the cluster key instead of a password."""
 
     username: str
-    lifetime_s: float
+    lifetime_s: Annotated[float, Meta(ge=0.0, le=LIFETIME_S)]
 
 
 class OfflineSession(Struct, frozen=True, kw_only=True):
     """A web session that lives in the nodes' memory, made while there was no primary to write it."""
 
-    id: int
+    id: Id
     hashed_secret: bytes
     username: str
-    expires_at_s: float
+    expires_at_s: Annotated[float, Meta(ge=0.0)]
 
 
 class LoginResult(Struct, frozen=True, kw_only=True):
@@ -126,7 +134,7 @@ class LoginResult(Struct, frozen=True, kw_only=True):
 class Revocation(Struct, frozen=True, kw_only=True):
     """Web sessions that ended: id → when the token would have expired, s since 1970."""
 
-    expires_by_id: dict[int, int]
+    expires_by_id: dict[Id, Moment]
 
 
 class UserParams(Struct, frozen=True, kw_only=True):
