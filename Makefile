@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 ARGS ?=
 
-.PHONY: help install demo test check format lint types layers lock clean
+.PHONY: help install demo test check format lint types layers openapi openapi-examples lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -40,6 +40,13 @@ types: install
 
 layers: install
 	@$(BIN)/lint-imports
+
+openapi: install ## write the API's document, its page and the tables of the reference anew
+	@$(BIN)/python -m rangeland.openapi
+
+openapi-examples: install ## record the document's examples on a cluster, then as openapi
+	@PYTHONPATH=tests $(BIN)/python -m contract.record_examples
+	@$(BIN)/python -m rangeland.openapi
 
 lock: install ## pin every dependency anew, with hashes and without naming an index
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra demo --extra dev pyproject.toml -o requirements/dev.txt

@@ -19,33 +19,34 @@ _NO_DATABASE = "database not found"
 
 
 async def list_databases(asking: Asking) -> Response:
-    """By name; `limit` and `offset` cut a page."""
+    """The databases of the cluster, by name; `limit` and `offset` cut a page."""
     params = PageParams(limit=parse_limit(asking.parameter("limit")), offset=parse_offset(asking.parameter("offset")))
     return json_reply(await ask_any(asking, q.DATABASES, params, "databases"))
 
 
 async def show_database(asking: Asking) -> Response:
+    """One database: its oid, owner, encoding and size."""
     params = DatabaseParams(database=asking.path_part("database"))
     part = await ask_any(asking, q.DATABASE, params, f"database {params.database}")
     return json_reply(_found(part.answer, _NO_DATABASE))
 
 
 async def list_grants(asking: Asking) -> Response:
-    """By user; `limit` and `offset` cut a page."""
+    """Who may do what with a database, by user; `limit` and `offset` cut a page."""
     params = _page_of_database(asking)
     part = await ask_any(asking, q.DATABASE_GRANTS, params, f"grants on database {params.database}")
     return json_reply(_found(part.answer, _NO_DATABASE))
 
 
 async def list_tables(asking: Asking) -> Response:
-    """By schema and name; `limit` and `offset` cut a page."""
+    """The tables of a database, by schema and name; `limit` and `offset` cut a page."""
     params = _page_of_database(asking)
     part = await ask_any(asking, q.DATABASE_TABLES, params, f"tables of database {params.database}")
     return json_reply(_found(part.answer, _NO_DATABASE))
 
 
 async def show_table(asking: Asking) -> Response:
-    """Of a table named with or without its schema."""
+    """One table, named with or without its schema: columns, indexes, grants, statement and sizes."""
     params = TableParams(database=asking.path_part("database"), table=asking.path_part("table"))
     part = await ask_any(asking, q.TABLE, params, f"table {params.table} of database {params.database}")
     return json_reply(_found(part.answer, "database or table not found"))

@@ -14,7 +14,7 @@ from rangeland.wire.parts import HotParams
 
 
 async def list_hot_ranges(asking: Asking) -> Body:
-    """Of all nodes or of one (`node_id`); `limit` and `start` cut a page."""
+    """The busiest ranges of all nodes or of one (`node_id`), hottest first; `limit` and `start` cut a page."""
     services = asking.services
     node_ids = parse_hot_node_id(asking.parameter("node_id"), local=services.cluster.node_id)
     limit = parse_limit(asking.parameter("limit"))

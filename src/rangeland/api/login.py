@@ -21,7 +21,7 @@ NO_PRIMARY = (
 
 
 async def log_in(asking: Asking) -> Response:
-    """`{"session": token}` for a name and password in the form body or in the query; the body wins."""
+    """A session token for a name and a password, in the form body or in the query; the body wins."""
     credentials = {**_form(asking.request.url.query.encode()), **_form(await asking.body())}
     username, password = credentials.get("username"), credentials.get("password", "")
     if not username:

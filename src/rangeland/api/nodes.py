@@ -17,7 +17,7 @@ from rangeland.wire.parts import Nothing
 
 
 async def list_nodes(asking: Asking) -> Body:
-    """By node id; `limit` and `offset` cut a page."""
+    """The nodes of the cluster, by node id; `limit` and `offset` cut a page."""
     limit, offset = parse_limit(asking.parameter("limit")), parse_offset(asking.parameter("offset"))
     services = asking.services
 

@@ -32,7 +32,7 @@ async def list_node_ranges(asking: Asking) -> Body:
 
 
 async def show_range(asking: Asking) -> Body:
-    """What every node knows of the range; nodes without a replica are absent."""
+    """What every node knows of one range; nodes without a replica are absent."""
     range_id = _int64(asking.path_part("range_id"))
     if range_id is None:
         raise HttpError(400, "invalid range ID")

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from starlette.responses import Response
 
@@ -38,10 +40,14 @@ GZIP_LEVEL = 1  # a list of ranges shrinks to an eleventh; level 6 makes it a th
 
 
 class Body:
-    """An encoded JSON answer that several requests may share; it is compressed once, when somebody asks."""
+    """An encoded answer that several requests may share; it is compressed once, when somebody asks."""
 
-    def __init__(self, plain: bytes) -> None:
+    def __init__(
+        self, plain: bytes, content_type: str = "application/json", headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.plain = plain
+        self.content_type = content_type
+        self.headers = headers
         self._gzipped: asyncio.Future[bytes] | None = None
 
     async def gzipped(self) -> bytes:
@@ -63,11 +69,11 @@ def encoded(answer: object) -> Body:
 async def body_reply(body: Body, accept_encoding: str) -> Response:
     """The answer, compressed where the client takes gzip and it is worth it."""
     if len(body.plain) < GZIP_FROM_BYTES:
-        return bytes_reply(body.plain)
-    vary = {"vary": "Accept-Encoding"}
+        return _reply(200, body.plain, body.content_type, {**body.headers})
+    headers = {**body.headers, "vary": "Accept-Encoding"}
     if not takes_gzip(accept_encoding):
-        return bytes_reply(body.plain, vary)
-    return bytes_reply(await body.gzipped(), {**vary, "content-encoding": "gzip"})
+        return _reply(200, body.plain, body.content_type, headers)
+    return _reply(200, await body.gzipped(), body.content_type, {**headers, "content-encoding": "gzip"})
 
 
 def takes_gzip(accept_encoding: str) -> bool:

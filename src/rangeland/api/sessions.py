@@ -12,7 +12,7 @@ from rangeland.wire.parts import SessionsParams
 
 
 async def list_sessions(asking: Asking) -> Body:
-    """All sessions, or one user's (`username`), or a page of them (`limit`, `start`)."""
+    """The SQL sessions of the cluster, oldest first: all, one user's (`username`), or a page (`limit`, `start`)."""
     username = asking.parameter("username")
     exclude_closed = asking.parameter("exclude_closed_sessions") == "true"
     limit = parse_limit(asking.parameter("limit"))

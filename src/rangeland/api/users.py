@@ -13,6 +13,6 @@ from rangeland.wire.parts import PageParams
 
 
 async def list_users(asking: Asking) -> Response:
-    """By name; `limit` and `offset` cut a page."""
+    """Who can log in to the cluster's servers, by name; `limit` and `offset` cut a page."""
     params = PageParams(limit=parse_limit(asking.parameter("limit")), offset=parse_offset(asking.parameter("offset")))
     return json_reply(await ask_any(asking, q.USERS, params, "users"))

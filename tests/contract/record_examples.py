@@ -1,0 +1,94 @@
+"""`make openapi-examples`: the document's examples, recorded on a cluster of three nodes that has something to show.
+
+Lists and maps are shortened and tokens replaced; ports become the demo's. Nothing else is touched.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from typing import Any
+
+from fix_cluster import LOAD_TPS, Api, apis_of, running_cluster
+from fix_scene import APP, path_of, range_id_of, scene
+from rangeland.engine.cluster import Cluster
+from rangeland.engine.workplace import Workplace
+from rangeland.openapi.document import EXAMPLES, Json, openapi_document
+
+TOKEN = "not-a-token"
+ENTRIES = 2  # of a list
+NAMES = 8  # of a map
+HTTP_PORT, SQL_PORT = 8080, 26257  # of the demo
+
+QUERIES: dict[str, dict[str, object]] = {
+    "list_hot_ranges": {"limit": 2},
+    "list_sessions": {"username": APP},
+    "show_health": {"ready": True},
+    "show_root_health": {"ready": True},
+}
+
+
+def record(cluster: Cluster, api: Api) -> None:
+    """Write one file for each operation that answers JSON of a type of ours."""
+    login = api.log_in(cluster.username, cluster.password)
+    token = login.json["session"]
+    with scene(cluster, api, token):
+        known = {"range_id": range_id_of(api, token)}
+        some = {
+            "list_node_ranges": {"ranges": [known["range_id"], range_id_of(api, token, "public.pgbench_accounts")]}
+        }
+        for path, operation in operations(openapi_document(), "get"):
+            query = (QUERIES | some).get(operation["operationId"], {})
+            answer = api.get(path_of(path, operation, known, **query), token)
+            keep(operation, shortened(plain_ports(answer.json, cluster)))
+    _keep("log_in", {"session": TOKEN})
+    _keep("log_out", api.log_out(token).json)
+
+
+def operations(document: Json, method: str) -> list[tuple[str, Json]]:
+    """Path and operation, where the answer is of a type of ours."""
+    found = [(path, methods[method]) for path, methods in document["paths"].items() if method in methods]
+    return [(path, operation) for path, operation in found if answer_type(operation)]
+
+
+def answer_type(operation: Json) -> str:
+    """The name of the type of a 200; "" where it is a text or a file."""
+    schema = operation["responses"]["200"]["content"].get("application/json", {}).get("schema", {})
+    return str(schema.get("$ref", "")).rpartition("/")[2]
+
+
+def shortened(value: Any) -> Any:
+    """The first entries of each list, and of each map with many names."""
+    if isinstance(value, list):
+        return [shortened(each) for each in value[:ENTRIES]]
+    if isinstance(value, dict):
+        count = NAMES if all("." in name for name in islice(value, 3)) else len(value)
+        return {name: shortened(each) for name, each in islice(value.items(), count)}
+    return value
+
+
+def plain_ports(value: Any, cluster: Cluster) -> Any:
+    """With the ports of the demo in place of those that happened to be free."""
+    text = json.dumps(value)
+    for number, (node, server) in enumerate(zip(cluster.nodes, cluster.servers, strict=True)):
+        text = text.replace(f"localhost:{node.http_port}", f"localhost:{HTTP_PORT + number}")
+        text = text.replace(f"localhost:{server.port}", f"localhost:{SQL_PORT + number}")
+    return json.loads(text)
+
+
+def keep(operation: Json, answer: Any) -> None:
+    _keep(operation["operationId"], answer)
+
+
+def _keep(name: str, answer: Any) -> None:
+    text = json.dumps(answer, indent=1, ensure_ascii=False)
+    (EXAMPLES / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    with Workplace(kind="test") as place:
+        made = running_cluster(place, 3, load_tps=LOAD_TPS)
+        try:
+            record(made, apis_of(made)[0])
+        finally:
+            made.stop()
