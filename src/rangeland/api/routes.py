@@ -75,7 +75,7 @@ class Endpoint:
 _TOKEN_FAILURES = (f.BAD_TOKEN, f.BAD_COOKIE, f.UNKNOWN_TOKEN, f.INTERNAL)
 _ACCESS_FAILURES = {
     Access.ANYONE: (),
-    Access.LOGGED_IN: _TOKEN_FAILURES,
+    Access.LOGGED_IN: (*_TOKEN_FAILURES, f.NOTHING_TO_END),
     Access.READER: (*_TOKEN_FAILURES, f.NO_TOKEN, f.NO_READER),
     Access.PEER: (),
 }
@@ -113,7 +113,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         SessionsAnswer, (p.USERNAME, p.EXCLUDE_CLOSED_SESSIONS, *TOKEN_PAGE), stable=False),
     Endpoint("GET", "/api/v2/users", Access.READER, users.list_users, UsersAnswer, PAGE),
     Endpoint("POST", "/api/v2/login", Access.ANYONE, login.log_in, LoginAnswer, LOGIN_FORM, LOGIN_FAILURES),
-    Endpoint("POST", "/api/v2/logout", Access.LOGGED_IN, login.log_out, LogoutAnswer, (), (f.NOTHING_TO_END,)),
+    Endpoint("POST", "/api/v2/logout", Access.LOGGED_IN, login.log_out, LogoutAnswer),
     Endpoint("GET", "/health", Access.ANYONE, health.show_root_health,
         HealthAnswer, (p.READY,), (f.BAD_READY, f.NOT_READY_AT_ROOT)),
     Endpoint("GET", "/_admin/v1/health", Access.ANYONE, health.show_root_health,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-from rangeland.openapi.written import write_all
+from rangeland.openapi.written import BrokenContractError, write_all
 
 if __name__ == "__main__":
-    for path in write_all(Path.cwd()):
-        print(path)
+    try:
+        for path in write_all(Path.cwd()):
+            print(path)
+    except BrokenContractError as exc:
+        sys.exit(f"ERROR: {exc}")

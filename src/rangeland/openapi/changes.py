@@ -1,7 +1,7 @@
 """What a change of the API would break: two documents compared.
 
-Adding passes: operations, optional parameters, statuses, fields, values of enumerations. Everything else that a client
-could notice doesn't: what was there is gone, of another type, or is required where it wasn't or no longer where it was.
+Adding passes: operations, optional parameters, statuses, fields, values of enumerations. What else a client could
+notice does not: that something is gone, is of another type, is required where it wasn't, or no longer where it was.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def _table(heads: Iterable[str], rows: Iterable[list[str]]) -> Iterator[str]:
 
 def _type_cell(schema: Json) -> str:
     """The type's words; a type of ours leads to its table."""
-    return re.sub(r"\b([A-Z]\w+)", r'<a href="#type-\1">\1</a>', _escaped(type_text(schema)))
+    return re.sub(r"\b([A-Z]\w*[a-z]\w*)\b", r'<a href="#type-\1">\1</a>', _escaped(type_text(schema)))
 
 
 def _paragraphs(text: str) -> Iterator[str]:

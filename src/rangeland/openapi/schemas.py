@@ -77,9 +77,15 @@ def _corrected(class_: type, schema: Schema) -> Schema:
 
 def _is_always_there(info: StructType, field: msgspec.inspect.Field) -> bool:
     """Printed whatever it is: a default is only left out where the type says `omit_defaults`, UNSET everywhere."""
-    if field.default is msgspec.UNSET:
-        return False
-    return field.required or not info.cls.__struct_config__.omit_defaults
+    may_be_unset = field.name in _unset_by_default(info.cls)
+    return field.required or not (may_be_unset or info.cls.__struct_config__.omit_defaults)
+
+
+def _unset_by_default(class_: type[Struct]) -> set[str]:
+    """msgspec's description of a type doesn't tell UNSET from no default at all."""
+    values = class_.__struct_defaults__
+    names = class_.__struct_fields__[len(class_.__struct_fields__) - len(values) :]
+    return {name for name, value in zip(names, values, strict=True) if value is msgspec.UNSET}
 
 
 def _property(schema: Schema, field: msgspec.inspect.Field, comment: Comment) -> Schema:
