@@ -59,6 +59,7 @@ class Fuzz:
     tally: Counter[int] = field(default_factory=Counter)
     rounds: int = 0
     examples: int = 0
+    documented: int = 0  # requests made of our own document
     growth: list[str] = field(default_factory=list)
     slowest_s: float = 0.0
 
@@ -66,12 +67,19 @@ class Fuzz:
         self, strategy: SearchStrategy[T], holds: Callable[[T], None], *, examples: int, after: Callable[[], None]
     ) -> None:
         """`holds` must not fail for any example; `after` is called at the end of each round."""
-        until = time.monotonic() + self.seconds_each
-        self._round(strategy, holds, examples)
-        after()
-        while time.monotonic() < until:
-            self._round(strategy, holds, examples * ROUND_FACTOR)
+        for round_ in self.rounds_of_time():
+            self._round(strategy, holds, examples * ROUND_FACTOR if round_ else examples)
             after()
+
+    def rounds_of_time(self) -> Iterator[int]:
+        """0, and on from 1 as long as the time of one property lasts."""
+        until = time.monotonic() + self.seconds_each
+        round_ = 0
+        yield round_
+        while time.monotonic() < until:
+            round_ += 1
+            self.rounds += 1
+            yield round_
 
     def _round(self, strategy: SearchStrategy[T], holds: Callable[[T], None], examples: int) -> None:
         def counted(example: T) -> None:
@@ -89,7 +97,6 @@ class Fuzz:
         )
         test = given(strategy)(chosen(counted))
         (seed(self.seed + self.rounds)(test) if self.seconds_each else test)()
-        self.rounds += 1
 
 
 _FUZZ = pytest.StashKey[Fuzz]()
@@ -112,7 +119,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         return
     statuses = ", ".join(f"{status or 'closed'}: {count:,}" for status, count in sorted(made.tally.items()))
     terminalreporter.section("fuzzing")
-    terminalreporter.line(f"seed {made.seed}; {made.rounds} rounds, {made.examples:,} examples")
+    terminalreporter.line(
+        f"seed {made.seed}; {made.rounds} more rounds, {made.examples:,} examples, {made.documented:,} of the document"
+    )
     terminalreporter.line(f"{made.tally.total():,} answers, the slowest after {made.slowest_s:.2f} s; {statuses}")
     for line in made.growth:
         terminalreporter.line(line)
