@@ -4,8 +4,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 ARGS ?=
+MINUTES ?= 10
+SEED ?=
 
-.PHONY: help install demo test check format lint types layers openapi openapi-examples lock clean
+.PHONY: help install demo test fuzz check format lint types layers openapi openapi-examples lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -26,6 +28,9 @@ demo: install ## run a 3-node cluster with load until Ctrl-C (ARGS='--nodes 5' p
 
 test: install ## run the tests on real PostgreSQL servers
 	@$(BIN)/python -m pytest $(ARGS)
+
+fuzz: install ## send a cluster what nobody should, for MINUTES=10; SEED=… as printed by an earlier run
+	@$(BIN)/python -m pytest tests/fuzz -n 0 --timeout 0 --fuzz-minutes $(MINUTES) $(if $(SEED),--fuzz-seed $(SEED)) $(ARGS)
 
 check: format lint types layers test ## everything that a change must pass
 
@@ -52,4 +57,4 @@ lock: install ## pin every dependency anew, with hashes and without naming an in
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra demo --extra dev pyproject.toml -o requirements/dev.txt
 
 clean: ## remove what the targets made
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -7,6 +7,7 @@ share that time: each goes round after round with new examples, and after each r
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import random
 import re
@@ -68,20 +69,19 @@ class Fuzz:
     ) -> None:
         """`holds` must not fail for any example; `after` is called at the end of each round."""
         for round_ in self.rounds_of_time():
-            self._round(strategy, holds, examples * ROUND_FACTOR if round_ else examples)
+            self._round(strategy, holds, examples * ROUND_FACTOR if self.seconds_each else examples, round_)
             after()
 
     def rounds_of_time(self) -> Iterator[int]:
-        """0, and on from 1 as long as the time of one property lasts."""
+        """0, and on from 1 as long as the time of one property lasts; a failure tells how to come back to its round."""
         until = time.monotonic() + self.seconds_each
-        round_ = 0
-        yield round_
-        while time.monotonic() < until:
-            round_ += 1
+        for round_ in itertools.count():
             self.rounds += 1
             yield round_
+            if time.monotonic() >= until:
+                return
 
-    def _round(self, strategy: SearchStrategy[T], holds: Callable[[T], None], examples: int) -> None:
+    def _round(self, strategy: SearchStrategy[T], holds: Callable[[T], None], examples: int, round_: int) -> None:
         def counted(example: T) -> None:
             self.examples += 1
             holds(example)
@@ -91,12 +91,19 @@ class Fuzz:
             derandomize=not self.seconds_each,
             database=None,
             deadline=None,  # ANSWER_S is ours
-            print_blob=True,
+            print_blob=False,
             phases=(Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck),
         )
         test = given(strategy)(chosen(counted))
-        (seed(self.seed + self.rounds)(test) if self.seconds_each else test)()
+        if not self.seconds_each:
+            test()
+            return
+        try:
+            seed(self.seed + round_)(test)()
+        except BaseException as exc:
+            exc.add_note(f"make fuzz SEED={self.seed + round_} begins with the examples of this round")
+            raise
 
 
 _FUZZ = pytest.StashKey[Fuzz]()
@@ -106,11 +113,18 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     config = session.config
     properties = [item for item in session.items if "fuzz" in getattr(item, "fixturenames", ())]
     minutes = float(config.getoption("fuzz_minutes"))
-    chosen = config.getoption("fuzz_seed")
-    config.stash[_FUZZ] = Fuzz(
-        seconds_each=minutes * 60 / max(1, len(properties)),
-        seed=random.randrange(1 << 32) if chosen is None else chosen,
-    )
+    config.stash[_FUZZ] = Fuzz(seconds_each=minutes * 60 / max(1, len(properties)), seed=_seed(config))
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    minutes = config.getoption("fuzz_minutes")
+    return f"fuzzing for {minutes:g} minutes, seed {_seed(config)}" if minutes else None
+
+
+def _seed(config: pytest.Config) -> int:
+    if config.option.fuzz_seed is None:
+        config.option.fuzz_seed = random.randrange(1 << 32)
+    return int(config.option.fuzz_seed)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -120,7 +134,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     statuses = ", ".join(f"{status or 'closed'}: {count:,}" for status, count in sorted(made.tally.items()))
     terminalreporter.section("fuzzing")
     terminalreporter.line(
-        f"seed {made.seed}; {made.rounds} more rounds, {made.examples:,} examples, {made.documented:,} of the document"
+        f"seed {made.seed}; {made.rounds} rounds, {made.examples:,} examples, {made.documented:,} of the document"
     )
     terminalreporter.line(f"{made.tally.total():,} answers, the slowest after {made.slowest_s:.2f} s; {statuses}")
     for line in made.growth:
@@ -128,9 +142,15 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 @pytest.fixture(scope="session")
-def fuzz(pytestconfig: pytest.Config) -> Fuzz:
-    """How long, from which seed, and the count of what was answered."""
+def observed(pytestconfig: pytest.Config) -> Fuzz:
+    """The count of what was answered, for tests that go through no rounds."""
     return pytestconfig.stash[_FUZZ]
+
+
+@pytest.fixture(scope="session")
+def fuzz(observed: Fuzz) -> Fuzz:
+    """For a property: it gets its share of the time."""
+    return observed
 
 
 @dataclass
@@ -284,9 +304,9 @@ def is_own_refusal(reply: Reply | None) -> bool:
 
 
 @pytest.fixture
-def wire(cluster: Cluster, apis: list[Api], fuzz: Fuzz) -> Iterator[Wire]:
+def wire(cluster: Cluster, apis: list[Api], observed: Fuzz) -> Iterator[Wire]:
     """To the node of a standby: it asks the others for everything that it doesn't know."""
-    made = wire_to(cluster, apis[1], fuzz)
+    made = wire_to(cluster, apis[1], observed)
     yield made
     with suppress(OSError):
         made.close()

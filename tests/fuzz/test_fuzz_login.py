@@ -90,9 +90,9 @@ def test_a_form_in_chunks_logs_in(cluster: Cluster, wire: Wire) -> None:
     assert reply.json.keys() == {"session"}
 
 
-def test_a_body_that_breaks_off_is_no_bug(cluster: Cluster, fuzz: Fuzz, wire: Wire) -> None:
+def test_a_body_that_breaks_off_is_no_bug(cluster: Cluster, observed: Fuzz, wire: Wire) -> None:
     """The client is gone before its form is whole: nobody is to blame on this side."""
-    watch = Watch(cluster, fuzz, "broken off")
+    watch = Watch(cluster, observed, "broken off")
     for _ in range(5):
         with wire.connect() as connection:
             connection.sendall(request_bytes(b"POST", LOGIN, [b"Content-Length: 100"]) + b"username=a")
@@ -103,9 +103,9 @@ def test_a_body_that_breaks_off_is_no_bug(cluster: Cluster, fuzz: Fuzz, wire: Wi
     watch.require_no_bug()
 
 
-def test_a_body_that_never_ends_is_408_within_a_requests_time(cluster: Cluster, fuzz: Fuzz, wire: Wire) -> None:
+def test_a_body_that_never_ends_is_408_within_a_requests_time(cluster: Cluster, observed: Fuzz, wire: Wire) -> None:
     """Also one that drips, several at once, while others are served."""
-    watch = Watch(cluster, fuzz, "never ending")
+    watch = Watch(cluster, observed, "never ending")
     begun = time.monotonic()
     slow = [wire.connect(client=new_client()) for _ in range(8)]
     for connection in slow:

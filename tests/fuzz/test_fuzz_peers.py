@@ -11,7 +11,7 @@ import pytest
 from hypothesis import strategies as st
 
 from fix_cluster import Api, apis_of, running_cluster
-from fix_fuzz import Fuzz, Watch, Wire, is_own_refusal, require_sound, wire_to
+from fix_fuzz import Fuzz, Watch, is_own_refusal, require_sound, wire_to
 from rangeland.cluster.cluster import PREFIX
 from rangeland.cluster.peer_token import PeerTokens
 from rangeland.cluster.questions import HELLO, KEEP_STATUS, QUESTIONS, REGISTER
@@ -118,19 +118,19 @@ def test_nothing_but_a_signature_for_this_question_opens_it(
 
 @pytest.mark.parametrize("told", [b"9" * 400, b"9" * 5000, b"-1", b"0", b"1e9", b"\xb2", b""])
 def test_any_time_that_an_asker_says_is_left_is_taken_as_a_request_of_our_own_at_most(
-    fuzz: Fuzz, cluster: Cluster, apis: list[Api], tokens: PeerTokens, told: bytes
+    observed: Fuzz, cluster: Cluster, apis: list[Api], tokens: PeerTokens, told: bytes
 ) -> None:
-    watch = Watch(cluster, fuzz, "time")
-    with closing(wire_to(cluster, apis[0], fuzz)) as wire:
+    watch = Watch(cluster, observed, "time")
+    with closing(wire_to(cluster, apis[0], observed)) as wire:
         reply = wire.ask(asked_as(tokens, "hello", b"{}", b"X-Rangeland-Timeout-Ms: " + told))
     watch.require_no_bug()
     assert reply is not None
     assert reply.json["node_id"] == 1
 
 
-def test_a_right_question_is_answered(fuzz: Fuzz, cluster: Cluster, apis: list[Api], tokens: PeerTokens) -> None:
+def test_a_right_question_is_answered(observed: Fuzz, cluster: Cluster, apis: list[Api], tokens: PeerTokens) -> None:
     """The other side of all refusals here."""
-    with closing(wire_to(cluster, apis[0], fuzz)) as wire:
+    with closing(wire_to(cluster, apis[0], observed)) as wire:
         reply = wire.ask(asked_as(tokens, "sessions", b"{}"))
     assert reply is not None
     assert reply.json["items"]
