@@ -39,7 +39,8 @@ SLACK_RSS = 32 << 20  # caches fill up to their bounds (session places, sizes, t
 OWN_REFUSALS = {400, 413, 414, 431, 501, 505}  # of the HTTP server itself, for what never becomes a request
 BUG = re.compile(rb"met a bug|Traceback|never retrieved|ERROR asyncio|panicked", re.IGNORECASE)
 LEAK = re.compile(
-    r"Traceback|File \"|\.py\b|<class |object at 0x|\w(Error|Exception)\b|psycopg|msgspec|asyncio|starlette|/home/|/usr/|/tmp/"
+    r"Traceback|File \"|\.py\b|<class |object at 0x|\w(Error|Exception)\b"
+    r"|psycopg|msgspec|asyncio|starlette|/home/|/usr/|/tmp/"
 )
 
 
@@ -73,7 +74,7 @@ class Fuzz:
             after()
 
     def rounds_of_time(self) -> Iterator[int]:
-        """0, and on from 1 as long as the time of one property lasts; a failure tells how to come back to its round."""
+        """0, and on from 1 as long as the time of one property lasts."""
         until = time.monotonic() + self.seconds_each
         for round_ in itertools.count():
             self.rounds += 1
@@ -258,10 +259,10 @@ class Watch:
         self.require_no_bug()
         for node in self._cluster.nodes:
             assert node.is_running, f"{node.name} has ended: {node.last_words()}"
-            wait_until(lambda node=node: node.ask("GET", "health/?ready=1") == {}, f"{node.name} is ready")
             self._require_steady(node)
 
     def _require_steady(self, node: NodeProcess) -> None:
+        wait_until(lambda: node.ask("GET", "health/?ready=1") == {}, f"{node.name} is ready")
         fds, threads, rss = self._first.setdefault(node.name, _held(node))
         wait_until(lambda: _held(node)[0] <= fds + SLACK_FDS, f"{node.name} closed its descriptors", timeout_s=20.0)
         now = _held(node)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import schemathesis
 
 # The contract's own: a node that doesn't exist, a form that isn't well encoded, too many wrong passwords.
@@ -10,7 +12,7 @@ NAMED = ("there is no node", "the form is not well encoded", "too many logins")
 
 @schemathesis.check
 def only_named_server_errors(
-    _context: schemathesis.CheckContext, response: schemathesis.Response, _case: schemathesis.Case
+    _context: schemathesis.CheckContext, response: schemathesis.Response, _case: schemathesis.Case[Any]
 ) -> None:
     """A status from 500 on has a text that the contract or the design names, and no answer shows our insides."""
     if response.status_code >= 500:

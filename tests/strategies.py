@@ -223,8 +223,18 @@ def other_headers() -> SearchStrategy[list[bytes]]:
         lambda data: data.translate(None, b"\r\n\0")
     )
     name = st.sampled_from(
-        [b"Accept", b"Content-Type", b"X-Forwarded-For", b"Cookie", b"Range", b"If-None-Match", b"Authorization"]
-        + [b"X-Rangeland-Timeout-Ms", b"Origin", b"Forwarded", b"Upgrade", b"Referer", b"X-HTTP-Method-Override"]
+        [
+            *(
+                b"Accept",
+                b"Content-Type",
+                b"X-Forwarded-For",
+                b"Cookie",
+                b"Range",
+                b"If-None-Match",
+                b"Authorization",
+            ),
+            *(b"X-Rangeland-Timeout-Ms", b"Origin", b"Forwarded", b"Upgrade", b"Referer", b"X-HTTP-Method-Override"),
+        ]
     )
     free = st.tuples(name, value).map(lambda pair: b"%b: %b" % pair)
     return st.lists(st.one_of(encodings, free), max_size=4)

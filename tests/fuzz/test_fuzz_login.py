@@ -1,4 +1,4 @@
-"""Whatever is sent to log in or out, in any form, framing and pace, is refused as the contract says, and forgotten."""
+"""Whatever is sent to log in or out, in any form, framing and pace, is refused as the contract says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nodes' side of the port: nobody without the cluster key gets in, and a key's holder can't break a node by a body."""
+"""The nodes' side of the port: without the cluster key nobody gets in, and with it no body breaks a node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever comes over the socket, as HTTP/1.1, HTTP/2, TLS or nothing of these, holds up nobody and leaves nothing."""
+"""Whatever comes over the socket, as HTTP/1.1, HTTP/2, TLS or none of these, holds up nobody and leaves nothing."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ ALL_STATUSES = (200, 400, 401, 403, 404, 405, 413)
 
 
 @pytest.fixture
-def wire2(wire: Wire, cluster: Cluster, observed: Fuzz) -> Iterator[Wire]:
+def wire2(wire: Wire, cluster: Cluster, observed: Fuzz) -> Wire:
     """As `wire`, but its connections speak HTTP/2."""
     tls = ssl.create_default_context(cafile=str(cluster.ca_cert))
     tls.set_alpn_protocols(["h2"])
-    yield Wire(wire.api, tls, observed)
+    return Wire(wire.api, tls, observed)
 
 
 def asked_in_h1() -> st.SearchStrategy[bytes]:

@@ -115,7 +115,13 @@ def test_a_page_and_the_next_offset_are_the_same_cut_from_the_list_or_by_the_ser
 @steady
 @given(st.one_of(numbers(), st.text()))
 def test_a_node_id_is_an_int32_or_refused(text: str) -> None:
-    for parse in (lambda: [parse_node_id(text, local=7)], lambda: parse_hot_node_id(text, local=7) or [7]):
+    def one() -> list[int]:
+        return [parse_node_id(text, local=7)]
+
+    def hot() -> list[int]:
+        return parse_hot_node_id(text, local=7) or [7]
+
+    for parse in (one, hot):
         try:
             (found,) = parse()
         except HttpError as exc:
