@@ -33,11 +33,12 @@ CHECKS = (
 
 
 @pytest.fixture(scope="module")
-def cluster(workplace: Workplace) -> Iterator[Cluster]:
+def cluster() -> Iterator[Cluster]:
     """Of our own: its logins are refused so often that this address has to wait."""
-    made = running_cluster(workplace, 1)
-    yield made
-    made.stop()
+    with Workplace(kind="test") as place:
+        made = running_cluster(place, 1)
+        yield made
+        made.stop()
 
 
 @pytest.fixture(scope="module")

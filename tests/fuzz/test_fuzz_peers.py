@@ -25,11 +25,12 @@ LASTING = {HELLO.path, REGISTER.path, KEEP_STATUS.path}
 
 
 @pytest.fixture(scope="module")
-def cluster(workplace: Workplace) -> Iterator[Cluster]:
+def cluster() -> Iterator[Cluster]:
     """Of our own: sessions are made and revoked in it."""
-    made = running_cluster(workplace, 2, load_tps=1)
-    yield made
-    made.stop()
+    with Workplace(kind="test") as place:
+        made = running_cluster(place, 2, load_tps=1)
+        yield made
+        made.stop()
 
 
 @pytest.fixture(scope="module")

@@ -84,7 +84,7 @@ def test_any_start_token_is_one_of_ours_or_none(text: str) -> None:
 def test_a_walk_ends_whatever_the_token_and_the_nodes_say(
     text: str, ids: list[int], limit: int, data: st.DataObject
 ) -> None:
-    """Each round asks somebody who was not asked before, or goes on in a list; a page is never longer than its limit."""
+    """Each round asks somebody new, or goes on in a list; a page is never longer than its limit."""
     paginator = Paginator(parse_token(text), ids, limit)
     taken = rounds = 0
     while asks := paginator.next_asks():
