@@ -65,6 +65,7 @@ def run_schemathesis(
     return int(generated[1])
 
 
+@pytest.mark.timeout(300)  # three processes that start slowly where others need the cores
 def test_every_operation_conforms_to_the_document(
     fuzz: Fuzz, cluster: Cluster, apis: list[Api], tmp_path: Path
 ) -> None:
