@@ -129,6 +129,46 @@ def test_any_time_that_an_asker_says_is_left_is_taken_as_a_request_of_our_own_at
     assert reply.json["node_id"] == 1
 
 
+@pytest.mark.parametrize(
+    ("question", "body", "said"),
+    [
+        ("hello", b'{"node_id":1180591620717411303424,"http_addr":"x:1"}', "Expected `int`"),
+        ("revoke", b'{"expires_by_id":{"18446744073709551616":1}}', "Expected `int`"),
+        ("write_revocation", b'{"expires_by_id":{"1":18446744073709551615}}', "Expected `int`"),
+        ("number_databases", b'{"oids":[4294967296]}', "Expected `int`"),
+        ("make_session", b'{"username":"demo","lifetime_s":1e300}', "Expected `float`"),
+        ("list_web_sessions", b'{"username":"\\u0000"}', "NUL"),
+        ("users", b'{"limit":1,"offset":-1}', "must not be negative"),
+        ("sessions", b'{"username":"\x80"}', "not UTF-8"),
+        ("sessions", b'{"x":' + b"[" * 60_000, "too deep"),
+    ],
+)
+def test_a_value_that_nothing_can_hold_is_the_askers_fault(
+    observed: Fuzz, cluster: Cluster, apis: list[Api], tokens: PeerTokens, question: str, body: bytes, said: str
+) -> None:
+    """No bug, and no sign that the server is down: the next question is answered."""
+    watch = Watch(cluster, observed, "values")
+    with closing(wire_to(cluster, apis[0], observed)) as wire:
+        reply = wire.ask(asked_as(tokens, question, body))
+        assert reply is not None
+        assert (reply.status, said in reply.text) == (400, True), reply.text
+        after = wire.ask(asked_as(tokens, "list_web_sessions", b"{}"))
+    watch.require_no_bug()
+    assert after is not None
+    assert after.status == 200
+
+
+def test_a_session_that_is_over_before_it_begins_is_not_kept(
+    observed: Fuzz, cluster: Cluster, apis: list[Api], tokens: PeerTokens
+) -> None:
+    over = b'{"id":77,"hashed_secret":"","username":"early","expires_at_s":1.0}'
+    with closing(wire_to(cluster, apis[0], observed)) as wire:
+        assert wire.ask(asked_as(tokens, "keep_session", over)) is not None
+        listed = wire.ask(asked_as(tokens, "list_web_sessions", b'{"username":"early"}'))
+    assert listed is not None
+    assert listed.json == {"sessions": []}
+
+
 def test_a_right_question_is_answered(observed: Fuzz, cluster: Cluster, apis: list[Api], tokens: PeerTokens) -> None:
     """The other side of all refusals here."""
     with closing(wire_to(cluster, apis[0], observed)) as wire:
