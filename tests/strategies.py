@@ -27,9 +27,9 @@ PARAMETERS = (
     "exclude_closed_sessions",
     "ready",
     "system",
+    "allow_minimum_quorum",
 )
 METHODS = [b"GET"] * 8 + [b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"get", b"X-ANY"]
-NODE_ID_MAX = 2**31 - 1
 
 # numbers and lists as text
 

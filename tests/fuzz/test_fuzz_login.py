@@ -12,7 +12,7 @@ from fix_fuzz import Fuzz, Watch, Wire, is_own_refusal, require_sound
 from rangeland.engine.cluster import Cluster
 from strategies import Asked, forms, mangled, queries, request_bytes, requests_of, session_headers
 
-STATUSES = (400, 401, 404, 413, 500, 503)
+STATUSES = (400, 401, 404, 408, 413, 500, 503)  # 408: what was sent looks like the begin of more
 LOGIN = b"/api/v2/login/"
 
 

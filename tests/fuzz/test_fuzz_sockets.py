@@ -24,7 +24,7 @@ from strategies import mangled, queries, quoted, words
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 WAIT_S = 0.3  # for an answer that may rightly never come: a frame can be the begin of a longer one
 RIGHT = b"GET /api/v2/health/ HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n"
-ALL_STATUSES = (200, 400, 401, 403, 404, 405, 413)
+ALL_STATUSES = (200, 301, 400, 401, 403, 404, 405, 413)
 
 
 @pytest.fixture
