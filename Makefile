@@ -4,8 +4,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 ARGS ?=
+MINUTES ?= 10
+SEED ?=
 
-.PHONY: help install demo test check format lint types layers golden openapi openapi-examples lock clean
+.PHONY: help install demo test fuzz check format lint types layers golden openapi openapi-examples lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -26,6 +28,9 @@ demo: install ## run a 3-node cluster with load until Ctrl-C (ARGS='--nodes 5' p
 
 test: install ## run the tests on real PostgreSQL servers
 	@$(BIN)/python -m pytest $(ARGS)
+
+fuzz: install ## send a cluster what nobody should, for MINUTES=10; SEED=… as printed by an earlier run
+	@$(BIN)/python -m pytest tests/fuzz -n 0 --timeout 0 --fuzz-minutes $(MINUTES) $(if $(SEED),--fuzz-seed $(SEED)) $(ARGS)
 
 check: format lint types layers test ## everything that a change must pass
 
@@ -55,4 +60,4 @@ golden: install ## write the golden answers of tests/contract/golden anew; git d
 	@$(BIN)/python -m pytest -n 0 --write-golden tests/contract/test_contract_golden.py
 
 clean: ## remove what the targets made
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["fix_engine", "fix_cluster"]
+pytest_plugins = ["fix_engine", "fix_cluster", "fix_fuzz"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

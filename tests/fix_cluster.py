@@ -130,7 +130,7 @@ def free_ports(count: int) -> int:
 
 def new_client() -> str:
     """A loopback address from which nobody has logged in wrongly yet: that slows an address down."""
-    high, low = divmod(next(_numbers), 250)
+    high, low = divmod(next(_numbers) % 62_500, 250)
     return f"127.1.{high}.{low + 1}"
 
 

@@ -365,9 +365,9 @@ def host_port(text: str, *, setting: str, default_port: int) -> tuple[str, int]:
         raise SettingError(f"{setting} must be HOST:PORT (an IPv6 address in brackets), not {text!r}")
     if not colon:
         return host, default_port
-    if not port.isdecimal() or not 0 < int(port) < 65536:
+    if not re.fullmatch(r"0*[0-9]{1,5}", port, re.ASCII) or not 0 < int(port[-5:]) < 65536:
         raise SettingError(f"{setting} must end in a port from 1 to 65535, not {text!r}")
-    return host, int(port)
+    return host, int(port[-5:])
 
 
 def joined(host: str, port: int) -> str:

@@ -74,7 +74,7 @@ def test_an_address_is_host_and_port(text: str, expected: tuple[str, int]) -> No
     assert host_port(text, setting="--http-addr", default_port=8080) == expected
 
 
-@pytest.mark.parametrize("text", ["host:", "host:0", "host:65536", "host:x", "::1", "[::1]9"])
+@pytest.mark.parametrize("text", ["host:", "host:0", "host:65536", "host:x", "::1", "[::1]9", "host:" + "9" * 5000])
 def test_a_wrong_address_is_refused_with_the_settings_name(text: str) -> None:
     with pytest.raises(SettingError, match="--http-addr"):
         host_port(text, setting="--http-addr", default_port=8080)

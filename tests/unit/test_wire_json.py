@@ -40,3 +40,12 @@ def test_fields_that_an_older_node_leaves_out_have_their_default() -> None:
 def test_what_is_not_the_type_is_a_decode_error(data: bytes) -> None:
     with pytest.raises(DecodeError):
         decode(ListPart, data)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [(b'{"username":"\x80"}', "a text in it is not UTF-8"), (b'{"x":' + b"[" * 100_000, "it is too deep")],
+)
+def test_what_msgspec_has_other_errors_for_is_a_decode_error_too(data: bytes, why: str) -> None:
+    with pytest.raises(DecodeError, match=why):
+        decode(SessionsParams, data)

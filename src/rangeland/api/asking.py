@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from rangeland.api.replies import HttpError
 from rangeland.api.services import Services
@@ -47,12 +47,18 @@ class Asking:
         return address
 
     async def body(self) -> bytes:
-        """The whole body. Raises: HttpError 413 above 64 KB."""
+        """The whole body. Raises: HttpError 413 above 64 KB, 408 at the deadline, 400 where it breaks off."""
         chunks = bytearray()
-        async for chunk in self.request.stream():
-            chunks += chunk
-            if len(chunks) > BODY_BYTES:
-                raise HttpError(413, f"the body is larger than {BODY_BYTES} bytes")
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                async for chunk in self.request.stream():
+                    chunks += chunk
+                    if len(chunks) > BODY_BYTES:
+                        raise HttpError(413, f"the body is larger than {BODY_BYTES} bytes")
+        except TimeoutError as exc:
+            raise HttpError(408, "the body did not arrive in time") from exc
+        except ClientDisconnect as exc:  # also where a chunk's length is none
+            raise HttpError(400, "the body is not whole") from exc
         return bytes(chunks)
 
 

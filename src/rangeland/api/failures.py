@@ -59,5 +59,7 @@ NO_STATUS = Failure(500, "Error checking store status", "The server is down, or 
 NO_USERNAME = Failure(400, "username not specified", "There is no user name, or an empty one.")
 REFUSED = Failure(401, NO_ACCOUNT, "The server refuses this name and password, whatever the reason.")
 TOO_LARGE = Failure(413, "the body is larger than 65536 bytes", "The body is larger than that.")
+BROKEN_OFF = Failure(400, "the body is not whole", "The body breaks off, or its chunks are no chunks.")
+TOO_SLOW = Failure(408, "the body did not arrive in time", "The body isn't whole after 4.5 s.")
 NOBODY_CHECKS = Failure(503, NO_PRIMARY, "No password can be checked now.", has_retry_after=True)
 TOO_MANY_LOGINS = Failure(503, "too many logins, try again later", "Too many log in at once.", has_retry_after=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from msgspec import Struct
 from starlette.responses import Response
@@ -12,12 +13,16 @@ from rangeland.api.replies import HttpError, json_reply
 from rangeland.cluster.cluster import NODE_HEADER, ROLE_HEADER, TIME_HEADER, TIMEOUT_HEADER
 from rangeland.cluster.questions import QUESTIONS
 from rangeland.config import REQUEST_TIMEOUT_S
-from rangeland.errors import NotPrimaryError, RangelandError, ServerDownError, StateError
+from rangeland.errors import NotPrimaryError, RangelandError, ServerDownError, ServerError, StateError
 from rangeland.wire.json import DecodeError, decode
+
+DATA_EXCEPTION = "22"  # the class of SQLSTATEs for values that a statement can't take: the asker's fault
 
 
 async def answer_question(asking: Asking) -> Response:
-    """This node's own answer. 421: only the primary's node can say; 503: this node's server can't answer."""
+    """This node's own answer. 421: only the primary's node can say; 503: this node's server can't answer;
+    400: the parameters can't be read, or are values that no statement takes.
+    """
     question = QUESTIONS.get(asking.path_part("question"))
     answer = asking.services.cluster.answers.get(question.path) if question else None
     if question is None or answer is None:
@@ -29,6 +34,9 @@ async def answer_question(asking: Asking) -> Response:
         raise HttpError(421, str(exc), _headers(asking)) from exc
     except (ServerDownError, StateError) as exc:
         raise HttpError(503, str(exc), _headers(asking)) from exc
+    except ServerError as exc:
+        status = 400 if (exc.sqlstate or "").startswith(DATA_EXCEPTION) else 500
+        raise HttpError(status, str(exc), _headers(asking)) from exc
     except RangelandError as exc:
         raise HttpError(500, str(exc), _headers(asking)) from exc
     return json_reply(found, _headers(asking))
@@ -44,7 +52,7 @@ def _parsed(takes: type[Struct], body: bytes) -> Struct:
 def _deadline(asking: Asking) -> float:
     """What the asker has left, by its own word, and never more than a request of our own may take."""
     left_ms = asking.request.headers.get(TIMEOUT_HEADER, "")
-    left_s = int(left_ms) / 1000 if left_ms.isdecimal() else REQUEST_TIMEOUT_S
+    left_s = int(left_ms) / 1000 if re.fullmatch(r"[0-9]{1,9}", left_ms) else REQUEST_TIMEOUT_S
     return asyncio.get_running_loop().time() + min(left_s, REQUEST_TIMEOUT_S)
 
 

@@ -84,7 +84,7 @@ class Grants:
         """Remember a session that no table holds; a known one is never made longer."""
         now = time.time()
         self._offline = {known: each for known, each in self._offline.items() if each.expires_at_s > now}
-        if session.expires_at_s <= now + OFFLINE_LIFETIME_S + CLOCKS_S:
+        if now < session.expires_at_s <= now + OFFLINE_LIFETIME_S + CLOCKS_S:
             self._offline.setdefault(session.id, session)
 
     def offline_of(self, username: str) -> list[OfflineSession]:

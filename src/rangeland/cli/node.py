@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -109,8 +109,7 @@ def decommission(node_ids: tuple[int, ...], own: bool, wait: str, output_format:
     The others ask them no more, and they refuse to answer for the cluster. Their servers stay as they are: a standby
     goes on streaming. Not for the node beside the primary.
     """
-    membership = "decommissioned" if wait == "all" else "decommissioning"
-    _change_membership(node_ids, own, membership, output_format, flags)
+    _change_membership(node_ids, own, "decommissioned" if wait == "all" else "decommissioning", output_format, flags)
 
 
 @command.command("recommission")
@@ -143,7 +142,11 @@ def drain(node_id: int | None, own: bool, shut_down: bool, **flags: Any) -> None
 
 
 def _change_membership(
-    node_ids: tuple[int, ...], own: bool, membership: str, output_format: str | None, flags: dict[str, Any]
+    node_ids: tuple[int, ...],
+    own: bool,
+    membership: Literal["active", "decommissioning", "decommissioned"],
+    output_format: str | None,
+    flags: dict[str, Any],
 ) -> None:
     from rangeland.cli.asking import ask_node
     from rangeland.cluster.questions import CHANGE_MEMBERSHIP

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, cast
@@ -39,6 +40,7 @@ TIMEOUT_HEADER = "x-rangeland-timeout-ms"
 MARGIN_S = 0.25  # what a peer's answer may take to travel and be merged
 PARALLEL = 100  # as the reference
 PEER_TIMEOUT_S = 4.0  # as the reference's dial
+_NUMBER = re.compile(r"[0-9]{1,19}")  # an int64, as a header tells it
 RETRY_S = 2.0  # a silent node is tried again in the background
 ROLE_AGE_S = 5.0  # older news of who is the primary are asked for anew
 
@@ -352,13 +354,13 @@ def _answer(question: Question[P, A], reply: Reply) -> A:
 def clock_offset_s(headers: Mapping[str, str]) -> float:
     """The sender's clock less ours, as far as an answer's way through the network lets us know."""
     told = headers.get(TIME_HEADER, "")
-    return int(told) / 1e9 - time.time() if told.isdecimal() else 0.0
+    return int(told) / 1e9 - time.time() if _NUMBER.fullmatch(told) else 0.0
 
 
 def _role(reply: Reply) -> tuple[str, int]:
     """Role and timeline of the sender's server; "unknown" and 0 for what is neither."""
     role, _, timeline = reply.headers.get(ROLE_HEADER, "").partition(";")
-    if role not in ("primary", "standby") or not timeline.isdecimal():
+    if role not in ("primary", "standby") or not _NUMBER.fullmatch(timeline):
         return "unknown", 0
     return role, int(timeline)
 

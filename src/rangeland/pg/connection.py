@@ -41,6 +41,8 @@ def parse_server_url(url: str, *, setting: str) -> dict[str, Any]:
     """
     try:
         params = conninfo_to_dict(url)
+    except UnicodeEncodeError as exc:
+        raise SettingError(f"{setting} is not a PostgreSQL URL: it holds bytes that are not UTF-8") from exc
     except psycopg.Error as exc:
         raise SettingError(f"{setting} is not a PostgreSQL URL: {_without_secrets(str(exc).strip())}") from exc
     if "," in str(params.get("host", "")) or "," in str(params.get("port", "")):

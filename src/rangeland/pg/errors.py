@@ -9,12 +9,13 @@ from rangeland.errors import MissingGrantError, ServerDownError, ServerError
 # Class 08 and these mean that the server, not the statement, is the matter.
 # Source: PostgreSQL, appendix A, "PostgreSQL Error Codes".
 _DOWN = {"57P01", "57P02", "57P03", "53300", "57P05"}
+DRIVER_REFUSED = "22000"  # data_exception: a value that the driver can't send, such as a text with a NUL
 RETRIED = {"40001", "57P04"}  # a recovery conflict; a database that was dropped while we read it
 
 
 def server_error(exc: psycopg.Error, *, doing: str) -> ServerError:
     """One of ours for an error of psycopg's; `doing` is a participle, such as "connecting"."""
-    sqlstate = exc.sqlstate
+    sqlstate = exc.sqlstate or (DRIVER_REFUSED if isinstance(exc, psycopg.DataError) else None)
     text = first_line(exc.diag.message_primary or str(exc))
     if sqlstate is None or sqlstate in _DOWN or sqlstate.startswith("08"):
         return ServerDownError(text, sqlstate=sqlstate)

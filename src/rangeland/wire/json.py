@@ -23,4 +23,9 @@ def decode(type_: type[T], data: bytes | bytearray | memoryview | str) -> T:
     A `msgspec.Raw` in the result is a window into `data` and keeps it in memory.
     Raises: DecodeError, where `data` isn't JSON or isn't a `type_`.
     """
-    return msgspec.json.decode(data, type=type_)
+    try:
+        return msgspec.json.decode(data, type=type_)
+    except UnicodeDecodeError as exc:  # msgspec's own, of a text; it is no DecodeError
+        raise DecodeError("a text in it is not UTF-8") from exc
+    except RecursionError as exc:
+        raise DecodeError("it is too deep") from exc

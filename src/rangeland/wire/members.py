@@ -3,15 +3,22 @@
 Two neighbouring versions of Rangeland speak it to each other: new fields need a default.
 """
 
+from typing import Annotated, Literal
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+Id = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # of a web session
+NodeId = Annotated[int, Meta(ge=0, le=2**31 - 1)]  # 0: none yet
+Oid = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Moment = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # s since 1970
+LIFETIME_S = 100 * 366 * 86400  # what a session may ask for at most: longer ends after the last date that there is
 
 
 class Member(Struct, frozen=True, kw_only=True):
     """A registered node."""
 
-    node_id: int
+    node_id: NodeId
     http_addr: str  # HOST:PORT under which the others reach it, and by which it is known
     sql_addr: str
     membership: str = "active"  # or "decommissioning", "decommissioned"
@@ -28,14 +35,14 @@ class Members(Struct, frozen=True, kw_only=True):
 class MembershipChange(Struct, frozen=True, kw_only=True):
     """What nodes are to be: "active", "decommissioning" or "decommissioned"."""
 
-    node_ids: list[int]
-    membership: str
+    node_ids: list[NodeId]
+    membership: Literal["active", "decommissioning", "decommissioned"]
 
 
 class DrainParams(Struct, frozen=True, kw_only=True):
     """Which node is to take no new clients."""
 
-    node_id: int  # the asked node passes it on to another
+    node_id: NodeId  # the asked node passes it on to another
     shut_down: bool = False  # and then to end
 
 
@@ -49,7 +56,7 @@ class Registration(Struct, frozen=True, kw_only=True):
 class Hello(Struct, frozen=True, kw_only=True):
     """A node introduces itself; answered from memory, unless `look` is set."""
 
-    node_id: int = 0  # 0: it has none yet
+    node_id: NodeId = 0
     http_addr: str = ""
     sql_addr: str = ""
     look: bool = False  # no primary is known: ask your server whether it was promoted
@@ -58,16 +65,16 @@ class Hello(Struct, frozen=True, kw_only=True):
 class HelloAnswer(Struct, frozen=True, kw_only=True):
     """What a node knows by heart."""
 
-    node_id: int  # 0: it has none yet
+    node_id: NodeId
     cluster_id: str  # "" until its server was read
     members: list[Member]
-    revoked: dict[int, int]  # web sessions that ended: id → when the token expires, s since 1970
+    revoked: dict[Id, Moment]  # web sessions that ended: id → when the token expires, s since 1970
 
 
 class StatusToKeep(Struct, frozen=True, kw_only=True):
     """A node's complete status, for the time when it can't be asked."""
 
-    node_id: int
+    node_id: NodeId
     sql_addr: str
     status: str  # JSON of a NodeStatus
 
@@ -104,7 +111,7 @@ class EventsToKeep(Struct, frozen=True, kw_only=True):
 class DatabasesToNumber(Struct, frozen=True, kw_only=True):
     """Oids of databases that have no number yet."""
 
-    oids: list[int]
+    oids: list[Oid]
 
 
 class DatabaseNumbers(Struct, frozen=True, kw_only=True):
@@ -116,7 +123,7 @@ class DatabaseNumbers(Struct, frozen=True, kw_only=True):
 class GrantParams(Struct, frozen=True, kw_only=True):
     """Which web session, and whose rights, should the session not be in the table."""
 
-    id: int
+    id: Id
     username: str = ""
 
 
@@ -148,16 +155,16 @@ class SessionToMake(Struct, frozen=True, kw_only=True):
     """A web session for an existing role, asked for with the cluster key instead of a password."""
 
     username: str
-    lifetime_s: float
+    lifetime_s: Annotated[float, Meta(ge=0.0, le=LIFETIME_S)]
 
 
 class OfflineSession(Struct, frozen=True, kw_only=True):
     """A web session that lives in the nodes' memory, made while there was no primary to write it."""
 
-    id: int
+    id: Id
     hashed_secret: bytes
     username: str
-    expires_at_s: float
+    expires_at_s: Annotated[float, Meta(ge=0.0)]
 
 
 class LoginResult(Struct, frozen=True, kw_only=True):
@@ -173,7 +180,7 @@ class LoginResult(Struct, frozen=True, kw_only=True):
 class Revocation(Struct, frozen=True, kw_only=True):
     """Web sessions that ended: id → when the token would have expired, s since 1970."""
 
-    expires_by_id: dict[int, int]
+    expires_by_id: dict[Id, Moment]
 
 
 class UserParams(Struct, frozen=True, kw_only=True):
