@@ -457,7 +457,9 @@ def running(connection: psycopg.Connection, statement: str) -> Iterator[None]:
 def _until_running(connection: psycopg.Connection) -> None:
     """Wait until the statement waits for something: then the server shows all of it."""
     give_up = time.monotonic() + 5
-    with psycopg.connect(connection.info.dsn, password=connection.info.password, autocommit=True) as other:
+    with psycopg.connect(
+        connection.info.dsn, password=connection.info.password, application_name="onlooker", autocommit=True
+    ) as other:
         while time.monotonic() < give_up:
             row = other.execute(
                 "SELECT state = 'active' AND wait_event IS NOT NULL FROM pg_stat_activity WHERE pid = %s",
