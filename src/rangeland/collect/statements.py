@@ -1,7 +1,7 @@
 """A statement as readers may see it: its text without passwords, and a form without any constant.
 
 What is a constant is told by PostgreSQL's own scanner (libpg_query, through postgast), which also reads a text that
-was cut off, as far as it goes. Where it can't be told, the form is left out. See docs/decisions/0016.
+was cut off, as far as it goes. Where it can't be told, the form is left out. See docs/decisions/0015.
 """
 
 from __future__ import annotations
