@@ -14,6 +14,7 @@ from fix_cluster import Api, add_user, wait_until
 from fix_engine import wait_for_replay
 from rangeland.engine.cluster import Cluster
 from rangeland.engine.load import NAME as DATABASE
+from rangeland.engine.server import PostgresServer
 from rangeland.openapi.document import Json
 
 APP = "app"
@@ -39,16 +40,19 @@ GRANT USAGE ON SCHEMA sales TO app;
 GRANT SELECT, UPDATE ON sales.orders TO app;
 ANALYZE sales.orders;
 """
+_NO_TABLES = "DROP SCHEMA sales CASCADE; DROP ROLE app;"
 _UPDATE = b"UPDATE sales.orders SET net = net + 1 WHERE id = 1"
 
 
 @contextmanager
 def scene(cluster: Cluster, api: Api, token: str) -> Iterator[None]:
-    """Role `app` has an idle transaction that blocks another session of its; hot ranges were sampled."""
+    """Role `app` has an idle transaction that blocks another session of its; hot ranges were sampled.
+
+    Nothing of it is left afterwards.
+    """
     password = add_user(cluster, APP)
     primary = cluster.servers[0]
-    with psycopg.connect(primary.conninfo(DATABASE), autocommit=True) as connection:
-        connection.execute(_TABLES.encode())
+    _execute(primary, _TABLES)
     for standby in cluster.servers[1:]:
         wait_for_replay(primary, standby)
     url = primary.url(DATABASE, APP, password)
@@ -61,6 +65,12 @@ def scene(cluster: Cluster, api: Api, token: str) -> Iterator[None]:
         yield
         holder.rollback()
         waiter.join(10)
+    _execute(primary, _NO_TABLES)
+
+
+def _execute(server: PostgresServer, statements: str) -> None:
+    with psycopg.connect(server.conninfo(DATABASE), autocommit=True) as connection:
+        connection.execute(statements.encode())
 
 
 def _update(url: str) -> None:

@@ -18,6 +18,7 @@ from rangeland.openapi.document import EXAMPLES, Json, openapi_document
 TOKEN = "not-a-token"
 ENTRIES = 2  # of a list
 NAMES = 8  # of a map
+LINES = 12  # of a text
 HTTP_PORT, SQL_PORT = 8080, 26257  # of the demo
 
 QUERIES: dict[str, dict[str, object]] = {
@@ -41,6 +42,9 @@ def record(cluster: Cluster, api: Api) -> None:
             query = (QUERIES | some).get(operation["operationId"], {})
             answer = api.get(path_of(path, operation, known, **query), token)
             keep(operation, shortened(plain_ports(answer.json, cluster)))
+        for path, operation in text_operations(openapi_document()):
+            lines = api.get(path, token).text.splitlines(keepends=True)
+            (EXAMPLES / f"{operation['operationId']}.txt").write_text("".join(lines[:LINES]), encoding="utf-8")
     _keep("log_in", {"session": TOKEN})
     _keep("log_out", api.log_out(token).json)
 
@@ -49,6 +53,12 @@ def operations(document: Json, method: str) -> list[tuple[str, Json]]:
     """Path and operation, where the answer is of a type of ours."""
     found = [(path, methods[method]) for path, methods in document["paths"].items() if method in methods]
     return [(path, operation) for path, operation in found if answer_type(operation)]
+
+
+def text_operations(document: Json) -> list[tuple[str, Json]]:
+    """Path and operation, where the answer is plain text."""
+    found = [(path, methods["get"]) for path, methods in document["paths"].items() if "get" in methods]
+    return [(path, each) for path, each in found if "text/plain" in each["responses"]["200"]["content"]]
 
 
 def answer_type(operation: Json) -> str:
@@ -62,7 +72,7 @@ def shortened(value: Any) -> Any:
     if isinstance(value, list):
         return [shortened(each) for each in value[:ENTRIES]]
     if isinstance(value, dict):
-        count = NAMES if all("." in name for name in islice(value, 3)) else len(value)
+        count = NAMES if all(isinstance(each, int | float) for each in value.values()) else len(value)
         return {name: shortened(each) for name, each in islice(value.items(), count)}
     return value
 

@@ -1,7 +1,8 @@
-"""What the source of a wire type says of its fields: their trailing comments, which have no other place.
+"""What the source of a wire type says of its fields: their comments, which have no other place.
 
-A comment that goes on in the next line counts as one. A comment on a line of its own after an empty line begins a
-section of the type: "additions of ours" marks the fields below it, any other text describes those without a comment.
+A comment that goes on in the next line counts as one; what follows "Source:" is ours and not told. A comment on a
+line of its own after an empty line begins a section of the type: "additions of ours" marks the fields below it, any
+other text describes those without a comment.
 """
 
 from __future__ import annotations
@@ -25,21 +26,28 @@ class Comment:
 
 def comments_of(type_: type) -> dict[str, Comment]:
     """The comment of each field or member of a class, by name, in their order."""
-    found: dict[str, Comment] = {}
+    texts: dict[str, list[str]] = {}  # of each field, line by line
+    sections: dict[str, str] = {}  # of each field: the section that it stands in
     name = section = ""
-    joins = False  # a comment on the next line goes on with the last one
+    begins_section = False  # the line before was empty
     for line in inspect.getsource(type_).splitlines():
-        field, comment = _field(line), _comment(line)
-        if field:
-            name = field
-            described = comment or ("" if section == ADDITIONS else section)
-            found[name] = Comment(described, section == ADDITIONS)
-        elif comment and joins:
-            found[name] = Comment(f"{found[name].text} {comment}", found[name].is_addition)
-        elif comment:
+        name = _field(line) or name
+        comment = _comment(line)
+        if _field(line):
+            texts[name], sections[name] = [comment], section
+        elif comment and begins_section and line.lstrip().startswith("#"):
             section = comment
-        joins = bool(comment) and bool(name) and line.strip() != "" and (bool(field) or joins)
-    return found
+        elif comment and name:
+            texts[name].append(comment)
+        begins_section = not line.strip()
+    return {field: _described(" ".join(texts[field]), sections[field]) for field in texts}
+
+
+def _described(text: str, section: str) -> Comment:
+    told = text.partition("Source:")[0].strip()
+    if section == ADDITIONS:
+        return Comment(told, is_addition=True)
+    return Comment(told or section)
 
 
 def _field(line: str) -> str:

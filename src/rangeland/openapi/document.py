@@ -93,7 +93,7 @@ def _operation(endpoint: Endpoint) -> Json:
     operation: Json = {
         "operationId": endpoint.operation,
         "summary": summary,
-        "description": " ".join(filter(None, (text, _WHO[endpoint.access]))),
+        "description": f"{text} {_WHO[endpoint.access]}",
         "tags": [_tag(endpoint)],
         "x-stability": "stable" if endpoint.stable else "unstable",
         "security": _SECURITY[endpoint.access],
@@ -112,7 +112,7 @@ def _docstring(endpoint: Endpoint) -> tuple[str, str]:
         raise ValueError(f"{endpoint.operation} has no docstring: it is the operation's summary")
     whole = " ".join(re.sub(r"\s*(Source|Raises):.*", "", text, flags=re.DOTALL).split())
     first = text.splitlines()[0].partition(";")[0].rstrip(".")
-    return first, "" if whole.rstrip(".") == first else whole
+    return first, whole
 
 
 def _tag(endpoint: Endpoint) -> str:
@@ -157,14 +157,18 @@ def _answer(endpoint: Endpoint) -> Json:
         raise ValueError(f"{endpoint.operation} doesn't declare what it returns, see api/routes.py")
     if isinstance(endpoint.returns, str):
         is_json = endpoint.returns == "application/json"
-        schema: Json = {"type": "object" if is_json else "string"}
-        return {"description": "The document.", "content": {endpoint.returns: {"schema": schema}}}
-    content: Json = {"schema": _reference(endpoint.returns)}
-    recorded = EXAMPLES / f"{endpoint.operation}.json"
-    if recorded.exists():
-        content["example"] = json.loads(recorded.read_text("utf-8"))
-    description = inspect.getdoc(endpoint.returns) or ""
-    return {"description": description, "content": {"application/json": content}}
+        content = {"schema": {"type": "object" if is_json else "string"}, **_example(endpoint)}
+        return {"description": _docstring(endpoint)[0], "content": {endpoint.returns: content}}
+    content = {"schema": _reference(endpoint.returns), **_example(endpoint)}
+    return {"description": inspect.getdoc(endpoint.returns) or "", "content": {"application/json": content}}
+
+
+def _example(endpoint: Endpoint) -> Json:
+    """What was recorded: of a text its first lines."""
+    text, value = (EXAMPLES / f"{endpoint.operation}.{kind}" for kind in ("txt", "json"))
+    if text.exists():
+        return {"example": text.read_text("utf-8")}
+    return {"example": json.loads(value.read_text("utf-8"))} if value.exists() else {}
 
 
 def _failures(reasons: Iterable[Failure]) -> Json:

@@ -42,7 +42,7 @@ def _body(document: Json) -> Iterator[str]:
     info = document["info"]
     yield f"<h1>{_escaped(info['title'])} API <span class=mark>v{_escaped(info['version'])}</span></h1>"
     yield from _paragraphs(info["description"])
-    yield '<p>For programs: <a href="../openapi.json">openapi.json</a> (OpenAPI 3.1).</p>'
+    yield '<p>For programs: <a href="/api/v2/openapi.json">openapi.json</a> (OpenAPI 3.1).</p>'
     yield from _contents(document)
     yield '<h2 id="access">Access</h2>'
     for scheme in document["components"]["securitySchemes"].values():
@@ -89,7 +89,8 @@ def _operation(path: str, method: str, operation: Json) -> Iterator[str]:
     yield from _table(("status", "body", ""), _answers(operation["responses"]))
     for content in operation["responses"]["200"]["content"].values():
         if "example" in content:
-            text = json.dumps(content["example"], indent=2, ensure_ascii=False)
+            example = content["example"]
+            text = example if isinstance(example, str) else json.dumps(example, indent=2, ensure_ascii=False)
             yield f"<details><summary>An answer, shortened</summary><pre>{_escaped(text)}</pre></details>"
 
 

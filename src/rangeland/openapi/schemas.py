@@ -25,7 +25,7 @@ PASSED_THROUGH: set[type[Struct]] = {
     RangeInfo,
 }  # bytes in the answers that hold them, which only name their schema
 
-_FORMATS = {"RFC 3339": "date-time", "UUID": "uuid"}  # by how the comment of a text begins
+_FORMATS = {"RFC 3339": "date-time", "UUID": "uuid"}  # by what the comment of a text says
 
 
 def component_schemas(types: set[type[Struct]]) -> dict[str, Schema]:
@@ -93,8 +93,8 @@ def _property(schema: Schema, field: msgspec.inspect.Field, comment: Comment) ->
     if made.get("default", ...) is None:
         del made["default"]  # absent, not null
     if made.get("type") == "string":
-        for beginning, format_ in _FORMATS.items():
-            if comment.text.startswith(beginning):
+        for word, format_ in _FORMATS.items():
+            if word in comment.text:
                 made["format"] = format_
                 made.pop("default", None)
     if isinstance(field.type, DictType) and isinstance(field.type.key_type, IntType):

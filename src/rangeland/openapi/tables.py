@@ -20,7 +20,7 @@ def filled(page: str, document: Json) -> str:
 
     Raises: ValueError for a type or an operation that doesn't exist, or a mark without its end.
     """
-    if len(_MARK.findall(page)) != len(re.findall(r"^<!-- (?:fields|parameters):", page, re.MULTILINE)):
+    if len(_MARK.findall(page)) != len(re.findall(r"^<!-- *(?:fields|parameters)\b", page, re.MULTILINE)):
         raise ValueError("a mark of a table is misspelt, or its <!-- end --> is missing")
     return _MARK.sub(lambda mark: _between(mark[1], mark[2], document), page)
 
