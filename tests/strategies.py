@@ -28,6 +28,9 @@ PARAMETERS = (
     "ready",
     "system",
     "allow_minimum_quorum",
+    "type",
+    "format",
+    "remote_node_id",
 )
 METHODS = [b"GET"] * 8 + [b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"get", b"X-ANY"]
 
@@ -150,6 +153,7 @@ def queries() -> SearchStrategy[bytes]:
         "start": start_tokens(),
         "node_id": numbers(),
         "ranges": id_lists(),
+        "remote_node_id": numbers(),
     }
     pair = st.sampled_from(PARAMETERS).flatmap(
         lambda name: st.tuples(

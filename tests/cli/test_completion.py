@@ -43,7 +43,7 @@ def test_an_unknown_shell_is_refused_with_those_that_are_known(tmp_path: Path) -
     [
         ("rangeland ", set(COMMANDS)),
         ("rangeland no", {"node"}),
-        ("rangeland node ", {"ls", "status"}),
+        ("rangeland node ", {"ls", "status", "decommission", "recommission", "drain"}),
         ("rangeland node status --dec", {"--decommission"}),
         ("rangeland node ls --format n", {"ndjson"}),
         ("rangeland completion ", set(SHELLS)),

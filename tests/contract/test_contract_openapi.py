@@ -90,6 +90,9 @@ def test_every_node_serves_the_page_to_anyone_under_a_strict_policy(apis: list[A
         assert answer.body == (ROOT / SERVED / "openapi.html").read_bytes()
 
 
+OTHER_ANSWERS = {("show_restart_safety", 503)}  # of the same type: the primary is never safe to stop
+
+
 @each_get
 def test_live_answers_keep_their_schema_strictly(
     name: str, apis: list[Api], token: str, known: dict[str, object]
@@ -97,7 +100,8 @@ def test_live_answers_keep_their_schema_strictly(
     type_name = answer_type(GETS[name][1])
     for api in apis:
         for asked, answer in answers(name, api, token, known):
-            assert departures_from(DOCUMENT, type_name, answer.json) == [], asked
+            assert departures_from(DOCUMENT, type_name, json.loads(answer.body)) == [], asked
+            assert answer.status == 200 or (name, answer.status) in OTHER_ANSWERS, asked
 
 
 @each_get

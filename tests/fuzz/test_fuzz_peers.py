@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -61,6 +62,15 @@ def is_lasting(question: str, body: bytes) -> bool:
     return False
 
 
+def meant_by(token: bytes) -> tuple[bytes, bytes]:
+    """What is signed, and the signature: its last letter has bits that count for nothing, and blanks around too."""
+    signed, _, last = token.strip().rpartition(b".")
+    try:
+        return signed, base64.urlsafe_b64decode(last + b"=" * (-len(last) % 4))
+    except ValueError:
+        return signed, last
+
+
 @pytest.mark.parametrize("number", [0, 1], ids=["primary", "standby"])
 def test_no_signed_body_breaks_a_node(
     fuzz: Fuzz, cluster: Cluster, apis: list[Api], tokens: PeerTokens, number: int
@@ -95,13 +105,12 @@ def test_nothing_but_a_signature_for_this_question_opens_it(
     now_s = time.time()
     near = [tokens.sign(path, now_s=now_s), tokens.sign(PREFIX + "grant", now_s=now_s)]
     wrong = st.one_of(
-        st.sampled_from(near)
-        .flatmap(lambda token: mangled(token.encode()))
-        .filter(lambda data: data != near[0].encode()),
+        st.sampled_from(near).flatmap(lambda token: mangled(token.encode())),
         st.sampled_from([near[1].encode(), b"", b".", b"..", b"a.b.c", b"eyJhbGciOiJub25lIn0.e30.", b"x" * 9000]),
         st.sampled_from([-1e300, -3600.0, 3600.0, 1e18]).map(lambda off: tokens.sign(path, now_s=off).encode()),
         st.binary(max_size=60),
     ).map(lambda data: data.translate(None, b"\r\n\0"))
+    wrong = wrong.filter(lambda data: meant_by(data) != meant_by(near[0].encode()))
     scheme = st.sampled_from([b"Bearer ", b"Bearer ", b"bearer ", b"Basic ", b"Bearer", b"", b"Bearer  "])
 
     def holds(pair: tuple[bytes, bytes]) -> None:

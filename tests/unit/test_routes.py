@@ -127,5 +127,5 @@ def test_the_reader_of_handlers_sees_what_they_call() -> None:
     by_name = {endpoint.operation: endpoint.answer for endpoint in public_endpoints()}
     assert read_by(by_name["list_grants"]) == {"database", "limit", "offset"}  # in a function below it
     assert read_by(by_name["list_sessions"]) >= {"start"}  # in another module
-    assert statuses_of(by_name["log_in"]) == {400, 401, 408, 413, 500, 503}  # 408, 413 in a method
+    assert statuses_of(by_name["log_in"]) == {400, 401, 408, 413, 500, 503}  # 408 and 413 in a method
     assert statuses_of(by_name["show_root_health"]) == {400, 503}
