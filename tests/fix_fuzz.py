@@ -284,13 +284,16 @@ def _held(node: NodeProcess) -> tuple[int, int, int]:
     return process.num_fds(), process.num_threads(), process.memory_info().rss
 
 
+CONTENT_TYPES = {"application/json", "text/html", "text/plain", "application/openmetrics-text"}  # of a 200
+
+
 def require_sound(reply: Reply, allowed: Iterable[int], *, method: bytes = b"GET") -> None:
     """One of these statuses, in time, with the headers of every answer and a body as the contract has it."""
     assert reply.elapsed_s < ANSWER_S, f"answered after {reply.elapsed_s:.1f} s"
     assert reply.status in set(allowed), (reply.status, reply.body[:500])
     assert reply.headers.get("cache-control") == "no-cache", reply
     if reply.status == 200:
-        assert reply.headers["content-type"] in ("application/json", "text/html; charset=utf-8")
+        assert reply.headers["content-type"].partition(";")[0] in CONTENT_TYPES
         is_plain_json = "json" in reply.headers["content-type"] and "content-encoding" not in reply.headers
         assert method == b"HEAD" or not is_plain_json or isinstance(json.loads(reply.body), dict)
         return

@@ -6,8 +6,8 @@ from typing import Any
 
 import schemathesis
 
-# The contract's own: a node that doesn't exist, a form that isn't well encoded, too many wrong passwords, a primary that
-# is asked whether it can be stopped.
+# The contract's own: a node that doesn't exist, a form that isn't well encoded, too many wrong passwords, a primary
+# that is asked whether it can be stopped.
 NAMED = ("there is no node", "the form is not well encoded", "too many logins", '"reasons":[{"kind":"primary"')
 
 
