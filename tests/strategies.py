@@ -14,7 +14,8 @@ import msgspec
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from rangeland.api.routes import ENDPOINTS, Access
+from rangeland.api.authenticate import Access
+from rangeland.api.routes import ENDPOINTS
 
 BORDERS = [0, 1, 2, 3, 9, 127, 2**15, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**53, 2**63 - 1, 2**63, 2**64, 10**40]
 PARAMETERS = (

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 import rangeland.api
 from fix_cluster import Api, log_in
 from fix_fuzz import Fuzz, Watch, Wire, is_own_refusal, require_sound
-from rangeland.api.routes import ENDPOINTS, Access
+from rangeland.api.authenticate import Access
+from rangeland.api.routes import ENDPOINTS
 from rangeland.engine.cluster import Cluster
 from strategies import PARAMETERS, Asked, other_headers, paths, queries, quoted, requests_of, session_headers, words
 

@@ -16,7 +16,8 @@ from contract.committed import FIELDS
 from contract.record_examples import TOKEN, answer_type, operations, text_operations
 from contract.strict import departures_from
 from rangeland.api import openapi
-from rangeland.api.routes import ENDPOINTS, Access, Endpoint
+from rangeland.api.authenticate import Access
+from rangeland.api.routes import ENDPOINTS, Endpoint
 from rangeland.openapi.comments import comments_of
 from rangeland.openapi.document import EXAMPLES, as_text, openapi_document
 from rangeland.openapi.schemas import component_schemas

@@ -13,7 +13,8 @@ import pytest
 
 from rangeland.api import failures as f
 from rangeland.api.asking import Asking
-from rangeland.api.routes import ENDPOINTS, Access, Endpoint
+from rangeland.api.authenticate import Access
+from rangeland.api.routes import ENDPOINTS, Endpoint
 from rangeland.openapi.document import public_endpoints
 
 READS = ("parameter", "path_part")

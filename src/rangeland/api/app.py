@@ -19,10 +19,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rangeland.api.asking import Asking, begin
-from rangeland.api.authenticate import require_access
+from rangeland.api.authenticate import Access, require_access
 from rangeland.api.forwarding import Forwarded
 from rangeland.api.replies import NOT_FOUND, Body, HttpError, body_reply, error_reply, internal_error
-from rangeland.api.routes import ENDPOINTS, Access, Endpoint
+from rangeland.api.routes import ENDPOINTS, Endpoint
 from rangeland.api.services import Services
 from rangeland.api.traffic import Traffic
 from rangeland.errors import NoPrimaryError, RangelandError

@@ -6,7 +6,7 @@ Source of texts and statuses: Cluster API v2.0, the result matrix for protected 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from enum import Enum
 
 from rangeland.api.asking import Asking
 from rangeland.api.replies import HttpError, internal_error
@@ -17,21 +17,27 @@ from rangeland.cluster.cluster import PREFIX, TIME_HEADER
 from rangeland.cluster.peer_token import WrongClockError
 from rangeland.errors import PeerError, RangelandError
 
-if TYPE_CHECKING:
-    from rangeland.api.routes import Access
-
 NOT_VALIDATED = "the provided authentication session could not be validated"
 EVERYBODY = Caller("root", is_admin=True, is_monitor=True)  # the effective user of --insecure
 
 
+class Access(Enum):
+    """Who may ask."""
+
+    ANYONE = "anyone"  # health and login
+    LOGGED_IN = "logged in"  # logout: any live session, whatever its rights
+    READER = "reader"  # members of the admin role, of pg_monitor and of rangeland_redacted
+    PEER = "peer"  # nodes and commands that hold the cluster key
+
+
 async def require_access(asking: Asking, access: Access) -> None:
     """Set the caller, or refuse. Raises: HttpError."""
-    match access.value:
-        case "anyone":
+    match access:
+        case Access.ANYONE:
             return
-        case "peer":
+        case Access.PEER:
             _require_peer(asking)
-        case "logged in":
+        case Access.LOGGED_IN:
             asking.caller = await _logging_out(asking)
         case _:
             asking.caller = EVERYBODY if asking.services.insecure else await _recognised(asking, _token(asking))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import Enum
 
 from msgspec import Struct
 from starlette.responses import Response
@@ -29,6 +28,7 @@ from rangeland.api import (
 from rangeland.api import failures as f
 from rangeland.api import parameters as p
 from rangeland.api.asking import Asking
+from rangeland.api.authenticate import Access
 from rangeland.api.replies import Body
 from rangeland.wire.databases import DatabaseAnswer, DatabasesAnswer, GrantsAnswer, TableAnswer, TablesAnswer
 from rangeland.wire.events import EventsAnswer
@@ -42,15 +42,6 @@ from rangeland.wire.sessions import SessionsAnswer
 from rangeland.wire.users import UsersAnswer
 
 Handler = Callable[[Asking], Awaitable[Response | Body]]  # a body is compressed for who takes that
-
-
-class Access(Enum):
-    """Who may ask."""
-
-    ANYONE = "anyone"  # health and login
-    LOGGED_IN = "logged in"  # logout: any live session, whatever its rights
-    READER = "reader"  # members of the admin role, of pg_monitor and of rangeland_redacted
-    PEER = "peer"  # nodes and commands that hold the cluster key
 
 
 @dataclass(frozen=True, slots=True)

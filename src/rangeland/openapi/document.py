@@ -12,9 +12,10 @@ from typing import Any
 from msgspec import Struct
 
 from rangeland.api import failures
+from rangeland.api.authenticate import Access
 from rangeland.api.failures import Failure
 from rangeland.api.parameters import Parameter
-from rangeland.api.routes import ENDPOINTS, Access, Endpoint
+from rangeland.api.routes import ENDPOINTS, Endpoint
 from rangeland.openapi.schemas import component_schemas
 
 Json = dict[str, Any]

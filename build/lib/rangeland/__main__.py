@@ -1,5 +1,0 @@
-"""`python -m rangeland` is the command `rangeland`."""
-
-from rangeland.cli.main import main
-
-main()
