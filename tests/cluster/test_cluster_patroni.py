@@ -310,6 +310,7 @@ def _restarted_node_s_token(cluster: PatroniCluster, member: PatroniMember) -> s
     """The first that a node gives out which knows nothing but its own server when it starts."""
     cluster.node(member).kill()
     cluster.node(member).start()
+    cluster.node(member).wait_until_serving()
     return _first_token(cluster, member, time.monotonic())[1]
 
 
