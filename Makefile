@@ -6,6 +6,8 @@ STAMP := .venv/.installed
 ARGS ?=
 MINUTES ?= 10
 SEED ?=
+# These have no wheel; all are pure Python. Patroni needs them, and only the tests need Patroni.
+SOURCE_ONLY := pysyncobj,python-etcd,ydiff
 
 .PHONY: help install demo test fuzz check format lint types layers golden openapi openapi-examples lock clean
 
@@ -19,7 +21,7 @@ $(STAMP): pyproject.toml requirements/dev.txt
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "make: Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
 	@"$(PYTHON)" -m venv .venv
 	@echo "installing into .venv ..."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-input --require-hashes --no-deps --only-binary :all: -r requirements/dev.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-input --require-hashes --no-deps --only-binary :all: --no-binary $(SOURCE_ONLY) --use-pep517 -r requirements/dev.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-input --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 

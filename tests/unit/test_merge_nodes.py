@@ -123,6 +123,11 @@ def test_a_silent_primary_is_not_called_a_primary() -> None:
     assert (nodes[0].role, nodes[0].timeline) == ("", 0)
 
 
+def test_a_primary_that_is_down_is_not_called_a_primary() -> None:
+    nodes, _ = _merge(_answered(1, role="primary", up=False))
+    assert (nodes[0].role, nodes[0].timeline) == ("", 0)
+
+
 def test_a_page_is_cut_from_the_nodes_that_are_shown() -> None:
     nodes, next_offset = _merge(_silent(1), _answered(2), _answered(3), _answered(4), limit=2)
     assert ([node.node_id for node in nodes], next_offset) == ([2, 3], 2)

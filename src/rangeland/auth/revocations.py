@@ -44,6 +44,7 @@ class Revocations:
             self._cluster.ask_all(q.REVOKE, revocation, deadline=deadline),
         )
         if not written:
+            log.warning("a logout could not be written down yet; the nodes remember it")
             self._unwritten.update(expires_by_id)
 
     def take(self, params: Revocation) -> None:
@@ -71,6 +72,11 @@ class Revocations:
         if not ids or await self._write_down(revocation, deadline):
             self._unwritten.clear()
 
+    async def write_owed(self, *, deadline: float) -> None:
+        """Try again, each second, what a logout could not write because there was no primary."""
+        if self._unwritten:
+            await self.write_again(deadline=deadline)
+
     async def forget_written(self, *, deadline: float) -> None:
         """Forget those that this node's own server knows by now; only when they are many. Raises: ServerError."""
         if len(self.expires_by_id) > REMEMBERED:
@@ -81,8 +87,7 @@ class Revocations:
     async def _write_down(self, revocation: Revocation, deadline: float) -> bool:
         try:
             await self._cluster.ask_primary(q.WRITE_REVOCATION, revocation, deadline=deadline)
-        except RangelandError as exc:
-            log.warning("a logout could not be written down yet; the nodes remember it", cause=str(exc))
+        except RangelandError:
             return False
         return True
 

@@ -153,7 +153,8 @@ class WebSessionKeeper:
         trouble: RangelandError = NoPrimaryError("no node can say whose token this is")
         try:
             own = await self._grants.answer(params, own_deadline)
-            if own.fresh and (own.found or self._server.role is Role.PRIMARY):
+            is_trusted = own.fresh and not self._cluster.is_deposed()
+            if is_trusted and (own.found or self._server.role is Role.PRIMARY):
                 return own
             grants.append(own)
         except RangelandError as exc:

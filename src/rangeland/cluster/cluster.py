@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -14,13 +15,14 @@ from msgspec import Struct, structs
 from rangeland.client import Client, Reply
 from rangeland.cluster.peer import Peer
 from rangeland.cluster.peer_token import PeerTokens
-from rangeland.cluster.questions import HELLO, Question
+from rangeland.cluster.questions import HELLO, STATUS, Question
 from rangeland.errors import (
     NoPrimaryError,
     NotPrimaryError,
     PeerError,
     RangelandError,
     ServerDownError,
+    ServerError,
     StateError,
 )
 from rangeland.merge.part import Part, PartError, Topology
@@ -28,6 +30,7 @@ from rangeland.pg import Role, Server
 from rangeland.wire.json import DecodeError, decode, encode
 from rangeland.wire.members import Hello, HelloAnswer, Member
 from rangeland.wire.nodes import Liveness
+from rangeland.wire.parts import Nothing
 
 P = TypeVar("P", bound=Struct)
 A = TypeVar("A", bound=Struct)
@@ -43,6 +46,10 @@ PEER_TIMEOUT_S = 4.0  # as the reference's dial
 _NUMBER = re.compile(r"[0-9]{1,19}")  # an int64, as a header tells it
 RETRY_S = 2.0  # a silent node is tried again in the background
 ROLE_AGE_S = 5.0  # older news of who is the primary are asked for anew
+# Before our own primary is written to, nobody may have been promoted beside it: news of the others may be this old.
+# A peer costs 0.3 ms to ask, so this is at most 3 % of a core.
+CLAIM_AGE_S, CLAIM_AGE_PER_PEER_S = 1.0, 0.01
+CLAIM_PATIENCE_S = 1.0  # a node that hangs doesn't hold a write up for longer
 
 log = structlog.get_logger()
 
@@ -77,11 +84,15 @@ class Cluster:
         self._server = server
         self._scheme = scheme
         self._retries: dict[int, asyncio.Task[None]] = {}
+        self._listening: asyncio.Task[Any] | None = None
+        self._comparing: asyncio.Task[None] | None = None
+        self._rival_ids: list[int] = []  # of two primaries or more, the one that counts first
         self._many = asyncio.Semaphore(PARALLEL)
 
     async def close(self) -> None:
-        for task in self._retries.values():
-            task.cancel()
+        for task in (*self._retries.values(), self._listening, self._comparing):
+            if task is not None:
+                task.cancel()
 
     # who there is
 
@@ -109,13 +120,37 @@ class Cluster:
 
     def topology(self) -> Topology:
         """Who takes writes, as last heard, and which nodes hold a copy."""
-        return Topology(leaseholder_node_id=self._primary_id() or 0, replica_node_ids=tuple(self.active_ids()))
+        timeline, node_id = next(iter(self._primaries()), (0, 0))
+        return Topology(node_id, replica_node_ids=tuple(self.active_ids()), timeline=timeline)
 
     async def recent_topology(self, *, deadline: float) -> Topology:
         """As `topology`, after asking around where the news of the primary is old."""
         if not self._knows_primary():
             await self.ask_all(HELLO, self.hello(look=True), deadline=deadline)
         return self.topology()
+
+    def take_hello(self, hello: Hello) -> None:
+        """Another node told what its server is: one that was just promoted doesn't wait to be asked."""
+        peer = self.peers.get(hello.node_id)
+        if peer is not None and hello.node_id != self.node_id and hello.role != Role.UNKNOWN:
+            peer.role, peer.timeline = hello.role, hello.timeline
+            self._compare_primaries()
+
+    def is_deposed(self) -> bool:
+        """Whether this node's server is a primary, but another one is on a higher timeline, as last heard."""
+        return self._server.role is Role.PRIMARY and self._primary_id() not in (None, self.node_id)
+
+    async def require_leading(self, *, deadline: float) -> None:
+        """Raises: NotPrimaryError unless this node's server is the primary that counts.
+
+        One that was left behind hears nothing of its successor, so the other nodes are asked; those that are
+        silent can't object.
+        """
+        self._server.require_primary()
+        if not self._has_recent_news():
+            await self._listen_around(deadline)
+        if self.is_deposed():
+            raise NotPrimaryError(f"the primary of node {self._primary_id()} is on a higher timeline")
 
     def silent_since_ns(self) -> dict[int, int]:
         return {peer.node_id: peer.silent_since_ns for peer in self.peers.values() if peer.silent_since_ns}
@@ -205,7 +240,15 @@ class Cluster:
         return await ask_signed(self._client, self._tokens, base, question, params, deadline=deadline)
 
     def hello(self, *, look: bool = False) -> Hello:
-        return Hello(node_id=self.node_id, http_addr=self.http_addr, sql_addr=self.sql_addr, look=look)
+        is_up = self._server.down is None
+        return Hello(
+            node_id=self.node_id,
+            http_addr=self.http_addr,
+            sql_addr=self.sql_addr,
+            look=look,
+            role=self._server.role.value if is_up else Role.UNKNOWN.value,
+            timeline=self._server.timeline if is_up else 0,
+        )
 
     def went_unanswered(self, node_id: int, exc: PeerError) -> PartError:
         """Note that a node could not be asked in another way than by a question; what to say of it."""
@@ -243,6 +286,7 @@ class Cluster:
         if peer.silent_since_ns:
             log.info("node answers again", node_id=member.node_id)
         peer.heard(now_ns=time.time_ns(), role=role, timeline=timeline)
+        self._compare_primaries()
         return _answer(question, reply)
 
     async def _post(
@@ -286,14 +330,63 @@ class Cluster:
         return time.time_ns() - self.peers[node_id].heard_at_ns < ROLE_AGE_S * 1e9
 
     def _primary_id(self) -> int | None:
-        candidates = [
-            (peer.timeline, -peer.node_id)
+        return next((node_id for _, node_id in self._primaries()), None)
+
+    def _primaries(self) -> list[tuple[int, int]]:
+        """Timeline and node of each server that says it takes writes; the one that counts first."""
+        found = [
+            (peer.timeline, peer.node_id)
             for peer in self.peers.values()
-            if peer.role == "primary" and not peer.silent_since_ns and peer.node_id != self.node_id
+            if peer.role == Role.PRIMARY and not peer.silent_since_ns and peer.node_id != self.node_id
         ]
         if self._server.role is Role.PRIMARY and self._server.down is None and self.node_id:
-            candidates.append((self._server.timeline, -self.node_id))
-        return -max(candidates)[1] if candidates else None
+            found.append((self._server.timeline, self.node_id))
+        return sorted(found, key=lambda each: (-each[0], each[1]))
+
+    def _has_recent_news(self) -> bool:
+        """Whether each other node that isn't silent was heard a moment ago."""
+        others = self._likeliest_ids()
+        age_s = max(CLAIM_AGE_S, CLAIM_AGE_PER_PEER_S * len(others))
+        return all(time.time_ns() - self.peers[each].heard_at_ns < age_s * 1e9 for each in others)
+
+    async def _listen_around(self, deadline: float) -> None:
+        """Ask every node what its server is; who waits shares the answers, and leaves when one is slow."""
+        now = asyncio.get_running_loop().time()
+        if self._listening is None or self._listening.done():
+            hello = self.ask_all(HELLO, self.hello(look=True), deadline=now + PEER_TIMEOUT_S + MARGIN_S)
+            self._listening = asyncio.create_task(hello)
+        await asyncio.wait({self._listening}, timeout=max(0.0, min(CLAIM_PATIENCE_S, deadline - now)))
+
+    def _compare_primaries(self) -> None:
+        """Find out whether there are two primaries, and whether that is over."""
+        node_ids = [node_id for _, node_id in self._primaries()]
+        if len(node_ids) > 1 and node_ids != self._rival_ids:
+            if self._comparing is None or self._comparing.done():
+                self._comparing = asyncio.create_task(self._compare())
+        elif len(node_ids) <= 1 and self._rival_ids:
+            log.info("one primary again", node_id=next(iter(node_ids), 0))
+            self._rival_ids = []
+
+    async def _compare(self) -> None:
+        """What was heard of the lower ones may be older than the promotion: ask them, then say what is true."""
+        deadline = asyncio.get_running_loop().time() + PEER_TIMEOUT_S
+        for _, node_id in self._primaries()[1:]:
+            if node_id == self.node_id:
+                with contextlib.suppress(ServerError):  # then it is down, and no primary
+                    await self._server.look_again(deadline=deadline)
+            else:
+                await self.ask(node_id, STATUS, Nothing(), deadline=deadline)
+        found = self._primaries()
+        if len(found) > 1 and [node_id for _, node_id in found] != self._rival_ids:
+            self._rival_ids = [node_id for _, node_id in found]
+            (timeline, node_id), (other_timeline, other_id), *_ = found
+            log.warning(
+                "two primaries: only the one on the higher timeline is written to; stop the other one",
+                trusted_node_id=node_id,
+                trusted_timeline=timeline,
+                other_node_id=other_id,
+                other_timeline=other_timeline,
+            )
 
 
 async def ask_signed(

@@ -84,6 +84,7 @@ class StatusRow(NamedTuple):
     receiving: int | None  # None on a primary
     replay_lag_bytes: int | None  # None on a primary
     replay_delay_s: float | None  # None on a primary
+    timeline: int  # of the WAL that is written, or received
 
 
 class Checkpoints(NamedTuple):
@@ -154,7 +155,7 @@ class StatusCollector:
             server_up=down is None,
             down_since_ns=down.since_ns if down else 0,
             role=self._server.role.value,
-            timeline=self._server.timeline,
+            timeline=row.timeline if row else self._server.timeline,
             lsn=(row.lsn or 0) if row else 0,
         )
 

@@ -70,12 +70,14 @@ def _is_active(membership: str) -> bool:
 
 
 def _answered(part: StatusPart, membership: str, clock_offset_s: float | None, now_ns: int) -> NodeStatus:
+    """Of a server that is down role and timeline are left out, too: another was promoted, or will be."""
+    knows_role = part.server_up and part.role != "unknown"
     return structs.replace(
         part.status,
         liveness_status=liveness_of(part, membership, now_ns),
         membership=membership,
-        role=part.role if part.role != "unknown" else "",
-        timeline=part.timeline,
+        role=part.role if knows_role else "",
+        timeline=part.timeline if part.server_up else 0,
         clock_offset_seconds=UNSET if clock_offset_s is None else round(clock_offset_s, 1) + 0.0,
     )
 

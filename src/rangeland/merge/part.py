@@ -32,6 +32,7 @@ class Topology:
 
     leaseholder_node_id: int  # the primary's node; 0: there is no primary
     replica_node_ids: tuple[int, ...]  # nodes whose server holds a copy, the leaseholder too; any order
+    timeline: int = 0  # of the primary's WAL; 0: there is no primary
 
 
 def text(part: Part[T], what: str) -> str:

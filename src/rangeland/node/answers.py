@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 from rangeland.api.nodes import collect_nodes
 from rangeland.api.services import Services
@@ -30,6 +30,9 @@ from rangeland.wire.members import (
 )
 from rangeland.wire.parts import Nothing, StatusPart
 
+P = TypeVar("P")
+A = TypeVar("A")
+
 
 def make_answers(
     *,
@@ -46,7 +49,17 @@ def make_answers(
     """
     cluster, auth = services.cluster, services.auth
 
+    def led(answer: Callable[[P, float], Awaitable[A]]) -> Callable[[P, float], Awaitable[A]]:
+        """The same answer, only while this node's server is the primary that counts: it writes."""
+
+        async def checked(params: P, deadline: float) -> A:
+            await cluster.require_leading(deadline=deadline)
+            return await answer(params, deadline)
+
+        return checked
+
     async def hello(params: Hello, deadline: float) -> HelloAnswer:
+        cluster.take_hello(params)
         if params.look and server.role is not Role.PRIMARY:
             with contextlib.suppress(ServerError):  # the role header then says that nothing is known
                 await server.look_again(deadline=deadline)
@@ -57,8 +70,9 @@ def make_answers(
         return HelloAnswer(
             node_id=cluster.node_id,
             cluster_id=cluster.cluster_id,
-            members=list(cluster.members.values()),
-            revoked=auth.revocations.expires_by_id,
+            # Who only looks for the primary, maybe at each login, knows the rest.
+            members=[] if params.look else list(cluster.members.values()),
+            revoked={} if params.look else auth.revocations.expires_by_id,
         )
 
     async def status(params: Nothing, deadline: float) -> StatusPart:
@@ -123,18 +137,18 @@ def make_answers(
         q.USERS.path: collectors.users,
         q.WATCH.path: watch.answer,
         q.REPLICATION.path: collectors.replication,
-        q.PRIMARY_REPLICATION.path: collectors.primary_replication,
+        q.PRIMARY_REPLICATION.path: led(collectors.primary_replication),
         q.REVOKE.path: revoke,
         q.KEEP_SESSION.path: keep_session,
         q.GRANT.path: auth.grants.answer,
-        q.REGISTER.path: membership.answer_register,
-        q.KEEP_STATUS.path: keep_status,
-        q.KEEP_EVENTS.path: keep_events,
-        q.NUMBER_DATABASES.path: number_databases,
-        q.LOGIN.path: auth.logins.answer_login,
-        q.MAKE_SESSION.path: auth.logins.answer_make_session,
-        q.WRITE_REVOCATION.path: auth.revocations.answer_write,
-        q.WRITE_MEMBERSHIP.path: membership.answer_write_membership,
+        q.REGISTER.path: led(membership.answer_register),
+        q.KEEP_STATUS.path: led(keep_status),
+        q.KEEP_EVENTS.path: led(keep_events),
+        q.NUMBER_DATABASES.path: led(number_databases),
+        q.LOGIN.path: led(auth.logins.answer_login),
+        q.MAKE_SESSION.path: led(auth.logins.answer_make_session),
+        q.WRITE_REVOCATION.path: led(auth.revocations.answer_write),
+        q.WRITE_MEMBERSHIP.path: led(membership.answer_write_membership),
         q.LEARN_MEMBERS.path: membership.answer_learn,
         q.LIST_NODES.path: list_nodes,
         q.CHANGE_MEMBERSHIP.path: membership.answer_change,

@@ -105,7 +105,7 @@ class Collectors:
         return RangeContext(
             node_id=self._cluster.node_id,
             leaseholder_node_id=topology.leaseholder_node_id,
-            timeline=self._server.timeline,
+            timeline=topology.timeline,
             standby_target=len(topology.replica_node_ids) - 1,
         )
 

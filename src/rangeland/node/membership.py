@@ -67,6 +67,7 @@ class Membership:
         self._changed = asyncio.Event()
         self.registered = asyncio.Event()
         self.trouble: str | None = "this node is not registered yet"
+        self._said: set[str] = set()  # each of the addresses fails in a few ways, and each is told once
 
     def use(self, keys: Sequence[bytes]) -> None:
         """These are the cluster's keys from now on."""
@@ -102,6 +103,7 @@ class Membership:
                 await self._greet()
             with contextlib.suppress(ServerError):  # the next tick tries again
                 await self._auth.revocations.forget_written(deadline=_soon())
+            await self._auth.revocations.write_owed(deadline=_soon())
             before = time.monotonic()
 
     def status_was_asked(self) -> None:
@@ -143,6 +145,7 @@ class Membership:
             raise StateError(f"the server is down: {self._server.down.reason}")
         await self.read_state(_soon())
         if self._cluster.node_id == 0 and self._server.role is Role.PRIMARY:
+            await self._cluster.require_leading(deadline=_soon())
             await self.answer_register(
                 Registration(http_addr=self._cluster.http_addr, sql_addr=self._cluster.sql_addr), _soon()
             )
@@ -295,9 +298,10 @@ class Membership:
         await self._cluster.ask_primary(q.KEEP_STATUS, kept, deadline=_soon())
 
     def _say(self, trouble: str) -> None:
-        if trouble != self.trouble:
+        self.trouble = trouble
+        if trouble not in self._said:
             log.warning("not registered yet", cause=trouble)
-            self.trouble = trouble
+            self._said.add(trouble)
 
 
 def _soon() -> float:

@@ -266,9 +266,9 @@ class Server:
         self._writer = None
 
     def _heard(self, connection: Connection) -> None:
+        """A change of role counts once the timeline is known, too: between two primaries that decides."""
         role = Role.STANDBY if connection.in_recovery else Role.PRIMARY
         if role is not self.role and (self._identifying is None or self._identifying.done()):
-            self.role = role
             self._identifying = asyncio.create_task(self._identify_again())
 
     async def _identify_again(self) -> None:

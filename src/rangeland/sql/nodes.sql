@@ -18,7 +18,7 @@
 --   wal_bytes int8, wal_records int8, wal_full_page_images int8, archived int8, archive_failures int8,
 --   streaming_standbys int8, synchronous_standbys int8, send_lag_bytes int8, send_lag_s float8,
 --   slots int8, inactive_slots int8, retained_wal_bytes int8,
---   receiving int8, replay_lag_bytes int8, replay_delay_s float8
+--   receiving int8, replay_lag_bytes int8, replay_delay_s float8, timeline int4
 WITH here AS (
     SELECT pg_is_in_recovery() AS in_recovery,
            CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn
@@ -80,7 +80,8 @@ WITH here AS (
       FROM here AS h, pg_replication_slots AS s
 ), receiver AS (
     SELECT greatest(max(latest_end_lsn), pg_last_wal_receive_lsn()) AS end_lsn,
-           count(*) FILTER (WHERE status = 'streaming') AS receiving
+           count(*) FILTER (WHERE status = 'streaming') AS receiving,
+           max(received_tli) AS timeline
       FROM pg_stat_wal_receiver
 )
 SELECT inet_server_addr() IS NULL OR inet_server_addr() = inet_client_addr(),
@@ -104,7 +105,10 @@ SELECT inet_server_addr() IS NULL OR inet_server_addr() = inet_client_addr(),
        CASE WHEN h.in_recovery THEN
            CASE WHEN w.end_lsn <= h.lsn THEN 0
                 ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END
-       END::float8
+       END::float8,
+       -- As in server.sql, identify_server: a standby follows a promotion without a word to its sessions.
+       CASE WHEN h.in_recovery THEN coalesce(w.timeline, (SELECT timeline_id FROM pg_control_checkpoint()))
+            ELSE ('x' || substr(pg_walfile_name(h.lsn), 1, 8))::bit(32)::int4 END
   FROM here AS h, sessions AS a, prepared AS p, databases AS d, wraparound AS x, standbys AS r, slots AS s,
        receiver AS w, pg_stat_wal AS l, pg_stat_archiver AS v;
 

@@ -60,6 +60,8 @@ class Hello(Struct, frozen=True, kw_only=True):
     http_addr: str = ""
     sql_addr: str = ""
     look: bool = False  # no primary is known: ask your server whether it was promoted
+    role: str = "unknown"  # of the asking node's server
+    timeline: int = 0
 
 
 class HelloAnswer(Struct, frozen=True, kw_only=True):

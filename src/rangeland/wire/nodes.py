@@ -78,7 +78,7 @@ class NodeStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     # 6 draining (what the answering node sees)
 
     # additions of ours
-    role: str = ""  # "primary" or "standby"; absent when the server doesn't tell (pg_is_in_recovery())
+    role: str = ""  # "primary" or "standby"; absent while the server is down (pg_is_in_recovery())
     membership: str = ""  # "active", "decommissioning" or "decommissioned"; absent while no node knows it
     # (rangeland.nodes.membership)
     timeline: int = 0  # of the server's WAL; of two primaries the higher one counts; absent when unknown
