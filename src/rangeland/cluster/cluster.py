@@ -71,7 +71,7 @@ class Cluster:
         self.members: dict[int, Member] = {}
         self.peers: dict[int, Peer] = {}
         self.answers: Mapping[str, Answer] = {}
-        self.on_hello: Callable[[HelloAnswer], None] = lambda _answer: None
+        self.on_return: Callable[[int, HelloAnswer], Awaitable[None]] = _ignore  # a silent node answers again
         self._client = client
         self._tokens = tokens
         self._server = server
@@ -130,15 +130,22 @@ class Cluster:
 
     # asking
 
-    async def ask(self, node_id: int, question: Question[P, A], params: P, *, deadline: float) -> Part[A]:
-        """One node's part: its answer, or why there is none. Never raises for what a node does."""
+    async def ask(
+        self, node_id: int, question: Question[P, A], params: P, *, deadline: float, try_silent_s: float = 0.0
+    ) -> Part[A]:
+        """One node's part: its answer, or why there is none. Never raises for what a node does.
+
+        A node that was silent when last asked is an error at once, or after `try_silent_s`.
+        """
         if node_id == self.node_id:
             return await self._ask_self(question, params, deadline)
         member = self.members.get(node_id)
         if member is None:
             return Part(node_id, error=PartError("dial", Liveness.UNKNOWN, f"there is no node {node_id}"))
         peer = self.peers[node_id]
-        if not peer.silent_since_ns:
+        if peer.silent_since_ns:
+            deadline = min(deadline, asyncio.get_running_loop().time() + try_silent_s)
+        if not peer.silent_since_ns or try_silent_s:
             try:
                 async with self._many:
                     return Part(node_id, value=await self._ask_peer(member, question, params, deadline))
@@ -153,12 +160,23 @@ class Cluster:
         return Part(node_id, error=PartError(kind, peer.liveness(now_ns=time.time_ns()), _since(peer)))
 
     async def ask_all(
-        self, question: Question[P, A], params: P, *, deadline: float, node_ids: Sequence[int] | None = None
+        self,
+        question: Question[P, A],
+        params: P,
+        *,
+        deadline: float,
+        node_ids: Sequence[int] | None = None,
+        try_silent_s: float = 0.0,
     ) -> list[Part[A]]:
         """A part per node that was not decommissioned (or of `node_ids`), in the order of their ids."""
         wanted = self.active_ids() if node_ids is None else node_ids
         return list(
-            await asyncio.gather(*(self.ask(node_id, question, params, deadline=deadline) for node_id in wanted))
+            await asyncio.gather(
+                *(
+                    self.ask(node_id, question, params, deadline=deadline, try_silent_s=try_silent_s)
+                    for node_id in wanted
+                )
+            )
         )
 
     async def ask_any(self, question: Question[P, A], params: P, *, deadline: float) -> Part[A]:
@@ -269,7 +287,8 @@ class Cluster:
             await asyncio.sleep(RETRY_S)
             deadline = asyncio.get_running_loop().time() + RETRY_S
             try:
-                self.on_hello(await self._ask_peer(member, HELLO, self.hello(), deadline))
+                answer = await self._ask_peer(member, HELLO, self.hello(), deadline)
+                await self.on_return(member.node_id, answer)
             except RangelandError:
                 continue
 
@@ -294,6 +313,10 @@ class Cluster:
         if self._server.role is Role.PRIMARY and self._server.down is None and self.node_id:
             candidates.append((self._server.timeline, -self.node_id))
         return -max(candidates)[1] if candidates else None
+
+
+async def _ignore(_node_id: int, _answer: HelloAnswer) -> None:
+    """Until somebody wants to know who is back."""
 
 
 async def ask_signed(

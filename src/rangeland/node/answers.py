@@ -59,6 +59,7 @@ def make_answers(
             cluster_id=cluster.cluster_id,
             members=list(cluster.members.values()),
             revoked=auth.revocations.expires_by_id,
+            offline=auth.grants.offline_of(""),
         )
 
     async def status(params: Nothing, deadline: float) -> StatusPart:
@@ -66,11 +67,11 @@ def make_answers(
         return await collectors.status(params, deadline)
 
     async def revoke(params: Revocation, _deadline: float) -> Nothing:
-        auth.revocations.take(params)
+        auth.revocations.take(params.expires_by_id)
         return Nothing()
 
     async def keep_session(params: OfflineSession, _deadline: float) -> Nothing:
-        auth.grants.keep_offline(params)
+        auth.grants.keep_offline([params])
         return Nothing()
 
     async def keep_status(params: StatusToKeep, deadline: float) -> Nothing:
