@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 import time
@@ -19,6 +20,7 @@ from rangeland.cluster import questions as q
 from rangeland.errors import NoPrimaryError, PeerError, ServerDownError
 from rangeland.pg import Server
 from rangeland.pg.connection import parse_server_url
+from rangeland.pg.server import SUSPECT_AFTER_S
 from rangeland.state import tables
 from rangeland.wire.events import UserLogin
 from rangeland.wire.members import GrantParams, LoginParams, LoginResult, SessionToMake
@@ -81,6 +83,8 @@ class Logins:
             async with self._throttle.turn(**who, deadline=deadline - CHECK_S):
                 verdict = await self._checked(params, deadline)
         except BusyError as exc:
+            if self._server.down is not None:  # those before wait for it in vain
+                raise ServerDownError(self._server.down.reason) from exc
             self._failed.turned_away(**who)
             return LoginResult(retry_after_s=exc.retry_after_s)
         if verdict is not Verdict.RIGHT:
@@ -110,11 +114,15 @@ class Logins:
             password=params.password,
             database=self.login_database,
         )
+        # so that whoever waits, or comes next, is told what the matter is
+        watch = asyncio.get_running_loop().call_later(SUSPECT_AFTER_S, self._server.suspect)
         try:
             return await check_password(login, params.username, deadline=deadline - ANSWER_S)
         except ServerDownError:
-            self._server.suspect()  # so that whoever comes next is told at once that there is no primary
+            self._server.suspect()
             raise
+        finally:
+            watch.cancel()
 
     async def _make(self, username: str, lifetime_s: float, deadline: float) -> LoginResult:
         session_id, secret = _new_id(), secrets.token_bytes(SECRET_BYTES)

@@ -176,7 +176,7 @@ class WebSessionKeeper:
         trouble: RangelandError = NoPrimaryError("no node can say whose token this is")
         try:
             own = await self._grants.answer(params, own_deadline)
-            if own.fresh and (own.found or self._server.role is Role.PRIMARY):
+            if own.fresh and (self._is_newest_primary() or (own.found and self._server.role is Role.STANDBY)):
                 return own
             grants.append(own)
         except RangelandError as exc:
@@ -195,6 +195,11 @@ class WebSessionKeeper:
         if not grants:
             raise trouble
         return _decided(grants, trouble)
+
+    def _is_newest_primary(self) -> bool:
+        """Not beside an old primary that came back after a promotion: what was ended since isn't in its table."""
+        leader = self._cluster.topology().leaseholder_node_id
+        return self._server.role is Role.PRIMARY and leader in (0, self._cluster.node_id)
 
     def _from_row(self, row: tuple[Any, ...]) -> WebSession:
         session_id, username, created, expires, revoked, last_used = row

@@ -225,6 +225,13 @@ class Cluster:
     def hello(self, *, look: bool = False) -> Hello:
         return Hello(node_id=self.node_id, http_addr=self.http_addr, sql_addr=self.sql_addr, look=look)
 
+    def came_by(self, node_id: int) -> None:
+        """A node introduced itself: one that was silent is asked again now, not in some seconds."""
+        peer, running = self.peers.get(node_id), self._retries.get(node_id)
+        if peer is not None and peer.silent_since_ns and running is not None:
+            running.cancel()
+            self._retries[node_id] = asyncio.create_task(self._retry(self.members[node_id], first_after_s=0.0))
+
     def went_unanswered(self, node_id: int, exc: PeerError) -> PartError:
         """Note that a node could not be asked in another way than by a question; what to say of it."""
         peer = self.peers[node_id]
@@ -279,12 +286,14 @@ class Cluster:
         if running is None or running.done():
             self._retries[member.node_id] = asyncio.create_task(self._retry(member))
 
-    async def _retry(self, member: Member) -> None:
+    async def _retry(self, member: Member, *, first_after_s: float = RETRY_S) -> None:
         """Ask a silent node how it does until it answers; then take what it knows."""
+        after_s = first_after_s
         while (
             self.peers[member.node_id].silent_since_ns and self.members[member.node_id].membership != DECOMMISSIONED
         ):
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(after_s)
+            after_s = RETRY_S
             deadline = asyncio.get_running_loop().time() + RETRY_S
             try:
                 answer = await self._ask_peer(member, HELLO, self.hello(), deadline)
