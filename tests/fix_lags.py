@@ -10,6 +10,7 @@ import psutil
 import psycopg
 
 from fix_cluster import wait_until
+from rangeland.engine.processes import send_all
 from rangeland.engine.server import PostgresServer
 
 Lag = Callable[[PostgresServer], AbstractContextManager[None]]
@@ -41,19 +42,29 @@ def paused_replay(server: PostgresServer) -> Iterator[None]:
 @contextmanager
 def stopped_receiver(server: PostgresServer) -> Iterator[None]:
     """Its receiver hangs and goes on saying that it streams, as on a network that swallows everything."""
-    [receiver] = [each for each in psutil.Process(server.pid).children() if _is_receiver(each)]
-    receiver.send_signal(signal.SIGSTOP)
-    try:
+    with _stopped(server, "walreceiver"):
         yield
-    finally:
-        receiver.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def stopped_senders(primary: PostgresServer) -> Iterator[None]:
+    """No standby hears of what is committed here; if it is killed meanwhile, none ever will."""
+    with _stopped(primary, "walsender"):
+        yield
 
 
 LAGS: tuple[Lag, ...] = (delayed_replay, paused_replay, stopped_receiver)
 
 
-def _is_receiver(process: psutil.Process) -> bool:
-    return "walreceiver" in " ".join(process.cmdline())
+@contextmanager
+def _stopped(server: PostgresServer, kind: str) -> Iterator[None]:
+    found = [each for each in psutil.Process(server.pid).children() if kind in " ".join(each.cmdline())]
+    assert found, f"{server.name} has no {kind}"
+    send_all(found, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        send_all(found, signal.SIGCONT)
 
 
 def _wait_for(server: PostgresServer, query: str, answer: str) -> None:

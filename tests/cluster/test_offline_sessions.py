@@ -18,9 +18,13 @@ from fix_lags import paused_replay, stopped_receiver
 from rangeland.auth.grants import OFFLINE_LIFETIME_S
 from rangeland.auth.session_token import encode_token
 from rangeland.cli.asking import ask_node
-from rangeland.cluster.questions import HELLO, KEEP_SESSION, LOG_USER_IN, LOG_USER_OUT
+from rangeland.cluster.cluster import PREFIX
+from rangeland.cluster.peer_token import PeerTokens
+from rangeland.cluster.questions import HELLO, KEEP_SESSION, LIST_WEB_SESSIONS, LOG_USER_IN, LOG_USER_OUT
 from rangeland.engine.cluster import Cluster
 from rangeland.engine.workplace import Workplace
+from rangeland.tls import read_cluster_keys
+from rangeland.wire.json import encode
 from rangeland.wire.members import Hello, LoginResult, OfflineSession, SessionToMake, UserParams
 
 DAY_S = 86_400.0
@@ -65,7 +69,7 @@ def test_it_outlives_the_return_of_the_primary_and_restarts_of_its_node(cluster:
         cluster.nodes[2].start()
         cluster.nodes[2].wait_until_ready()
         assert _statuses(apis[1:], made.token) == [200, 200]
-    cluster.nodes[0].start()
+        cluster.nodes[0].start()
     cluster.nodes[0].wait_until_ready()
     assert _statuses(apis, made.token) == [200, 200, 200]
     assert apis[0].log_out(made.token).status == 200
@@ -131,6 +135,20 @@ def test_a_session_without_the_key_s_signature_is_kept_nowhere(cluster: Cluster,
             ask_node(_values(cluster, 1), KEEP_SESSION, structs.replace(forged, mac=mac))
             assert _statuses(apis, encode_token(77, secret)) == [401, 401, 401]
             assert _count_kept(cluster, 1, 77) == 0
+
+
+def test_a_stolen_signature_is_worth_nothing_for_another_question(cluster: Cluster, apis: list[Api]) -> None:
+    """Of those that nodes send each other, caught on its way: with its own body it passes, with no other."""
+    certs_dir = cluster.nodes[1].certs_dir
+    assert certs_dir is not None
+    path, body = PREFIX + LIST_WEB_SESSIONS.path, encode(UserParams(username="nobody"))
+    stolen = PeerTokens(read_cluster_keys(certs_dir)).sign(path, now_s=time.time(), body=body)
+    headers = {"Authorization": f"Bearer {stolen}"}
+    assert apis[1].request("POST", path, headers=headers, body=body).status == 200
+    answer = apis[1].request("POST", path, headers=headers, body=encode(UserParams(username=cluster.username)))
+    assert (answer.status, answer.text) == (403, "signed for another body\n")
+    other = apis[1].request("POST", PREFIX + LOG_USER_OUT.path, headers=headers, body=body)
+    assert (other.status, other.text) == (403, "signed for another question\n")
 
 
 @pytest.mark.parametrize("change", [{"expires_at_s": 880.0}, {"username": "postgres"}, {"id": 78}])

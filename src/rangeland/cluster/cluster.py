@@ -351,12 +351,13 @@ async def _post_signed(
     left_s = deadline - asyncio.get_running_loop().time() - MARGIN_S
     if left_s <= 0:
         raise PeerError("no time was left to ask", reached=True)
+    body = encode(params)
     headers = {
-        "authorization": f"Bearer {tokens.sign(path, now_s=time.time() + offset_s)}",
+        "authorization": f"Bearer {tokens.sign(path, now_s=time.time() + offset_s, body=body)}",
         "content-type": "application/json",
         TIMEOUT_HEADER: str(int(left_s * 1000)),
     }
-    return await client.request("POST", base + path, deadline=deadline, headers=headers, body=encode(params))
+    return await client.request("POST", base + path, deadline=deadline, headers=headers, body=body)
 
 
 def _newer(known: Member, told: Member) -> Member:
