@@ -2,7 +2,7 @@
 
 import pytest
 
-from rangeland.cluster.peer_token import LEEWAY_S, LIFETIME_S, PeerTokens, WrongClockError
+from rangeland.cluster.peer_token import LEEWAY_S, LIFETIME_S, PeerTokens, WrongClockError, digest
 from rangeland.errors import PeerError
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
@@ -51,3 +51,9 @@ def test_during_a_rotation_the_first_key_signs_and_both_are_accepted() -> None:
 
 def test_without_a_key_everything_passes() -> None:
     PeerTokens([]).verify("anything", "/p", now_s=NOW)
+
+
+def test_a_token_tells_the_body_that_it_was_signed_for() -> None:
+    tokens = PeerTokens([KEY])
+    assert tokens.verify(tokens.sign("/p", now_s=NOW, body=b"{}"), "/p", now_s=NOW) == digest(b"{}")
+    assert tokens.verify(tokens.sign("/p", now_s=NOW), "/p", now_s=NOW) is None

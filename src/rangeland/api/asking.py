@@ -18,12 +18,14 @@ BODY_BYTES = 64 * 1024  # the HTTP server itself has no limit
 
 @dataclass(slots=True)
 class Asking:
-    """`deadline` is in loop time; `caller` is None where anyone may ask."""
+    """`deadline` is in loop time; `caller` is None where anyone may ask; `signed_body` is the digest of the only body
+    that a peer's signature is for, or None."""
 
     request: Request
     services: Services
     deadline: float
     caller: Caller | None = None
+    signed_body: str | None = None
 
     def parameter(self, name: str) -> str:
         """A query parameter, its first value where it is repeated; "" when absent."""

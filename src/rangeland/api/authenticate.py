@@ -87,7 +87,7 @@ def _require_peer(asking: Asking) -> None:
     try:
         if scheme.lower() != "bearer":
             raise PeerError("not signed with this cluster's key")
-        asking.services.verify_peer(token, path)
+        asking.signed_body = asking.services.verify_peer(token, path)
     except WrongClockError as exc:
         raise HttpError(401, str(exc), {TIME_HEADER: str(asking.services.now_ns())}) from exc
     except PeerError as exc:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from rangeland.api.authenticate import NOT_VALIDATED
-from rangeland.api.login import NO_ACCOUNT, NO_PRIMARY
+from rangeland.api.login import NO_ACCOUNT, NO_PRIMARY, NOT_CHECKED
 from rangeland.api.replies import GENERIC, NOT_FOUND
 from rangeland.wire.health import UnreadyAnswer
 from rangeland.wire.restart_safety import RestartSafetyAnswer
@@ -61,5 +61,6 @@ REFUSED = Failure(401, NO_ACCOUNT, "The server refuses this name and password, w
 TOO_LARGE = Failure(413, "the body is larger than 65536 bytes", "The body is larger than that.")
 BROKEN_OFF = Failure(400, "the body is not whole", "The body breaks off, or its chunks are no chunks.")
 TOO_SLOW = Failure(408, "the body did not arrive in time", "The body isn't whole after 4.5 s.")
-NOBODY_CHECKS = Failure(503, NO_PRIMARY, "No password can be checked now.", has_retry_after=True)
+NOBODY_CHECKS = Failure(503, NO_PRIMARY, "No node has a primary in reach.", has_retry_after=True)
+CANNOT_CHECK = Failure(503, NOT_CHECKED, "The primary doesn't answer in time, or has no connection left.", None, True)
 TOO_MANY_LOGINS = Failure(503, "too many logins, try again later", "Too many log in at once.", has_retry_after=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_to_bytes
 
+import structlog
 from starlette.responses import Response
 
 from rangeland.api.asking import Asking
 from rangeland.api.replies import HttpError, internal_error, json_reply
-from rangeland.errors import NoPrimaryError
+from rangeland.errors import NoPrimaryError, RangelandError
 from rangeland.wire.login import LoginAnswer, LogoutAnswer
 from rangeland.wire.members import LoginParams
 
@@ -18,6 +19,13 @@ NO_PRIMARY = (
     "no primary can be reached, so no password can be checked; tokens that exist go on working, and on a node's "
     "host 'rangeland auth-session login USER' makes a session of 15 minutes"
 )
+NOT_CHECKED = (
+    "the primary can't check a password now; tokens that exist go on working, and on a node's host 'rangeland "
+    "auth-session login USER' makes a session without one"
+)
+COME_BACK = {"retry-after": "5"}  # a failover takes longer, a server that is only busy doesn't
+
+log = structlog.get_logger()
 
 
 async def log_in(asking: Asking) -> Response:
@@ -32,7 +40,10 @@ async def log_in(asking: Asking) -> Response:
     try:
         result = await asking.services.auth.logins.log_in(params, deadline=asking.deadline)
     except NoPrimaryError as exc:
-        raise HttpError(503, NO_PRIMARY, {"retry-after": "5"}) from exc
+        raise HttpError(503, NO_PRIMARY, COME_BACK) from exc
+    except RangelandError as exc:
+        log.warning("a password could not be checked", cause=str(exc))
+        raise HttpError(503, NOT_CHECKED, COME_BACK) from exc
     if result.retry_after_s:
         raise HttpError(503, "too many logins, try again later", {"retry-after": str(result.retry_after_s)})
     if result.refused:

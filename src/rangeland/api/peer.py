@@ -11,6 +11,7 @@ from starlette.responses import Response
 from rangeland.api.asking import Asking
 from rangeland.api.replies import HttpError, json_reply
 from rangeland.cluster.cluster import NODE_HEADER, ROLE_HEADER, TIME_HEADER, TIMEOUT_HEADER
+from rangeland.cluster.peer_token import digest
 from rangeland.cluster.questions import QUESTIONS
 from rangeland.config import REQUEST_TIMEOUT_S
 from rangeland.errors import NotPrimaryError, RangelandError, ServerDownError, ServerError, StateError
@@ -27,7 +28,10 @@ async def answer_question(asking: Asking) -> Response:
     answer = asking.services.cluster.answers.get(question.path) if question else None
     if question is None or answer is None:
         raise HttpError(404, "this node does not know the question; is it older than the one that asks?")
-    params = _parsed(question.takes, await asking.body())
+    body = await asking.body()
+    if asking.signed_body not in (None, digest(body)):
+        raise HttpError(403, "signed for another body")
+    params = _parsed(question.takes, body)
     try:
         found = await answer(params, _deadline(asking))
     except NotPrimaryError as exc:

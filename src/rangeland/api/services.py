@@ -19,7 +19,7 @@ class Services:
     auth: Auth
     forwarding: Forwarding
     unready: Callable[[], str | None]
-    verify_peer: Callable[[str, str], None]  # (token, path); raises PeerError
+    verify_peer: Callable[[str, str], str | None]  # (token, path) → its body's digest; raises PeerError
     is_draining: Callable[[], bool]
     role_header: Callable[[], str]
     insecure: bool

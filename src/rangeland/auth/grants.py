@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
+from msgspec import structs
 
 from rangeland.auth.revocations import Revocations
 from rangeland.cluster.peer_token import derived
@@ -17,8 +19,15 @@ from rangeland.wire.members import Grant, GrantParams, OfflineSession
 
 OFFLINE_LIFETIME_S = 900.0  # of a session made with the cluster key while there is no primary
 CLOCKS_S = 60.0  # what the clocks of two nodes may differ before such a session is refused
+KEPT = 1000  # such sessions at once: each was made by hand
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    session: OfflineSession
+    until: float  # by the clock that nobody can set
 
 
 class Grants:
@@ -28,16 +37,17 @@ class Grants:
         self._server = server
         self._revocations = revocations
         self.use(keys)
-        self._offline: dict[int, OfflineSession] = {}
+        self._offline: dict[int, _Kept] = {}
         self.admin_role = "admin"
 
     def use(self, keys: Sequence[bytes]) -> None:
         """Sign rows with the first of these keys from now on, and accept those that any of them signed."""
         self._mac_keys = [derived(key, "web session") for key in keys]
+        self._offline_keys = [derived(key, "offline session") for key in keys]
 
     async def answer(self, params: GrantParams, deadline: float) -> Grant:
         """What this node's server says. Raises: ServerError."""
-        offline = self._offline.get(params.id)
+        offline = self._live_offline(params.id)
         rows = await self._server.fetch(
             "auth",
             "read_grant",
@@ -47,7 +57,7 @@ class Grants:
             admin_role=self.admin_role,
         )
         hashed, username, created, expires, revoked, mac, *facts = rows[0]
-        is_admin, is_monitor, may_read_redacted, fresh, paused, known_user = facts
+        is_admin, is_monitor, may_read_redacted, fresh, paused, known_user, replayed_lsn = facts
         rights = {
             "is_admin": is_admin,
             "is_monitor": is_monitor,
@@ -55,6 +65,7 @@ class Grants:
             "fresh": fresh,
             "paused": paused,
             "known_user": known_user,
+            "replayed_lsn": replayed_lsn,
         }
         is_over = self._revocations.has(params.id)
         if offline is not None:
@@ -80,16 +91,37 @@ class Grants:
             **rights,
         )
 
-    def keep_offline(self, session: OfflineSession) -> None:
-        """Remember a session that no table holds; a known one is never made longer."""
-        now = time.time()
-        self._offline = {known: each for known, each in self._offline.items() if each.expires_at_s > now}
-        if now < session.expires_at_s <= now + OFFLINE_LIFETIME_S + CLOCKS_S:
-            self._offline.setdefault(session.id, session)
+    def signed_offline(self, session_id: int, hashed: bytes, username: str, expires_at_s: float) -> OfflineSession:
+        """A session that no table holds, with the signature that every node asks for."""
+        session = OfflineSession(id=session_id, hashed_secret=hashed, username=username, expires_at_s=expires_at_s)
+        mac = hmac.digest(self._offline_keys[0], _offline_text(session), hashlib.sha256)
+        return structs.replace(session, mac=mac)
+
+    def keep_offline(self, sessions: Iterable[OfflineSession]) -> None:
+        """Remember sessions that no table holds: those that are signed; a known one is never made longer.
+
+        It ends by the wall clock as it says, and after 15 minutes by the one that nobody can set back.
+        """
+        now, steady = time.time(), time.monotonic()
+        self._offline = {known: each for known, each in self._offline.items() if _is_live(each, now, steady)}
+        for session in sessions:
+            longest_s = session.expires_at_s - now
+            if not self._is_signed_offline(session):
+                log.warning("a session without a valid signature was refused", session_id=session.id)
+            elif 0 < longest_s <= OFFLINE_LIFETIME_S + CLOCKS_S and len(self._offline) < KEPT:
+                self._offline.setdefault(session.id, _Kept(session, steady + min(longest_s, OFFLINE_LIFETIME_S)))
 
     def offline_of(self, username: str) -> list[OfflineSession]:
-        """The sessions of a user, or of all for an empty name, that only nodes' memory holds."""
-        return [each for each in self._offline.values() if username in ("", each.username)]
+        """The live sessions of a user, or of all for an empty name, that only nodes' memory holds."""
+        live = [each for session_id in self._offline if (each := self._live_offline(session_id))]
+        return [each for each in live if username in ("", each.username)]
+
+    def _live_offline(self, session_id: int) -> OfflineSession | None:
+        kept = self._offline.get(session_id)
+        return kept.session if kept and _is_live(kept, time.time(), time.monotonic()) else None
+
+    def _is_signed_offline(self, session: OfflineSession) -> bool:
+        return self._has_mac(session.mac, _offline_text(session), self._offline_keys)
 
     def mac(self, session_id: int, hashed: bytes, username: str, created: datetime, expires: datetime) -> bytes:
         """The signature of a row: who can write the table can't make a session without the cluster key."""
@@ -98,7 +130,19 @@ class Grants:
         )
 
     def _is_signed(self, mac: bytes, text: bytes) -> bool:
-        return any(hmac.compare_digest(mac, hmac.digest(key, text, hashlib.sha256)) for key in self._mac_keys)
+        return self._has_mac(mac, text, self._mac_keys)
+
+    def _has_mac(self, mac: bytes, text: bytes, keys: Sequence[bytes]) -> bool:
+        return any(hmac.compare_digest(mac, hmac.digest(key, text, hashlib.sha256)) for key in keys)
+
+
+def _is_live(kept: _Kept, now: float, steady: float) -> bool:
+    return now < kept.session.expires_at_s and steady < kept.until
+
+
+def _offline_text(session: OfflineSession) -> bytes:
+    expires = int(session.expires_at_s * 1000)
+    return f"{session.id}|{session.hashed_secret.hex()}|{expires}|{session.username}".encode()
 
 
 def _signed_text(session_id: int, hashed: bytes, username: str, created: datetime, expires: datetime) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 import time
@@ -19,10 +20,12 @@ from rangeland.cluster import questions as q
 from rangeland.errors import NoPrimaryError, PeerError, ServerDownError
 from rangeland.pg import Server
 from rangeland.pg.connection import parse_server_url
+from rangeland.pg.server import SUSPECT_AFTER_S
 from rangeland.state import tables
 from rangeland.wire.events import UserLogin
-from rangeland.wire.members import GrantParams, LoginParams, LoginResult, OfflineSession, SessionToMake
+from rangeland.wire.members import GrantParams, LoginParams, LoginResult, SessionToMake
 
+ANSWER_S = 0.25  # of a request's time, to say that the server didn't answer
 CHECK_S = 1.0  # kept for connecting: who would have to wait longer for their turn is told to come back
 
 log = structlog.get_logger()
@@ -61,11 +64,11 @@ class Logins:
     async def log_user_in(self, params: SessionToMake, deadline: float) -> LoginResult:
         """`auth-session login`: by the primary's node; with no primary, in the nodes' memory for 15 minutes.
 
-        Raises: ServerError where this node's server can't tell whether the role exists.
+        Raises: NoPrimaryError where no server in reach can tell whether the role exists.
         """
         try:
             return await self._cluster.ask_primary(q.MAKE_SESSION, params, deadline=deadline)
-        except (NoPrimaryError, PeerError, ServerDownError):
+        except (NoPrimaryError, PeerError, ServerDownError):  # its server may hang as well
             return await self._make_offline(params, deadline)
 
     # on the primary's node
@@ -80,6 +83,8 @@ class Logins:
             async with self._throttle.turn(**who, deadline=deadline - CHECK_S):
                 verdict = await self._checked(params, deadline)
         except BusyError as exc:
+            if self._server.down is not None:  # those before wait for it in vain
+                raise ServerDownError(self._server.down.reason) from exc
             self._failed.turned_away(**who)
             return LoginResult(retry_after_s=exc.retry_after_s)
         if verdict is not Verdict.RIGHT:
@@ -109,11 +114,15 @@ class Logins:
             password=params.password,
             database=self.login_database,
         )
+        # so that whoever waits, or comes next, is told what the matter is
+        watch = asyncio.get_running_loop().call_later(SUSPECT_AFTER_S, self._server.suspect)
         try:
-            return await check_password(login, params.username, deadline=deadline)
+            return await check_password(login, params.username, deadline=deadline - ANSWER_S)
         except ServerDownError:
-            self._server.suspect()  # so that whoever comes next is told at once that there is no primary
+            self._server.suspect()
             raise
+        finally:
+            watch.cancel()
 
     async def _make(self, username: str, lifetime_s: float, deadline: float) -> LoginResult:
         session_id, secret = _new_id(), secrets.token_bytes(SECRET_BYTES)
@@ -134,16 +143,19 @@ class Logins:
     # with no primary
 
     async def _make_offline(self, params: SessionToMake, deadline: float) -> LoginResult:
-        if not await self._is_role(params.username, deadline):
+        known = await self._cluster.ask_any(q.GRANT, GrantParams(id=0, username=params.username), deadline=deadline)
+        if known.value is None:
+            raise NoPrimaryError("no server in reach can say whether the role exists")
+        if not known.value.known_user:
             return LoginResult(refused=True)
         secret = secrets.token_bytes(SECRET_BYTES)
-        session = OfflineSession(
-            id=_new_id(),
-            hashed_secret=hashlib.sha256(secret).digest(),
-            username=params.username,
-            expires_at_s=time.time() + min(params.lifetime_s, OFFLINE_LIFETIME_S),
+        session = self._grants.signed_offline(
+            _new_id(),
+            hashlib.sha256(secret).digest(),
+            params.username,
+            time.time() + min(params.lifetime_s, OFFLINE_LIFETIME_S),
         )
-        self._grants.keep_offline(session)
+        self._grants.keep_offline([session])
         await self._cluster.ask_all(q.KEEP_SESSION, session, deadline=deadline)
         self._events.record(UserLogin(User=params.username, Method="cluster key"))
         log.warning("a session was made with the cluster key while there is no primary", username=params.username)

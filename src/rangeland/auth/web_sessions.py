@@ -80,11 +80,12 @@ class WebSessionKeeper:
     async def recognise(self, token: str, *, deadline: float) -> Caller:
         """Whose token this is and what that user may do now.
 
-        Raises: MalformedTokenError, NotRecognisedError; ServerError or PeerError where nobody can say.
+        Raises: MalformedTokenError, NotRecognisedError; StateError, ServerError or PeerError where nobody can say.
         """
         decoded = decode_token(token)
         if decoded is None:
             raise NotRecognisedError
+        await self._revocations.require_complete(deadline=deadline)
         session_id, secret = decoded
         grant = await self._grant(session_id, deadline)
         is_same = hmac.compare_digest(grant.hashed_secret, hashlib.sha256(secret).digest())
@@ -118,13 +119,35 @@ class WebSessionKeeper:
 
     async def log_user_out(self, params: UserParams, deadline: float) -> WebSessions:
         """End all of a user's sessions everywhere; returns them, the earlier ended ones included."""
-        found = await self.list(params, deadline)
-        live = {each.id: _seconds(each.expires) for each in found.sessions if each.revoked is None}
-        if live:
+        found: dict[int, WebSession] = {}
+        while live := await self._find_live(params, found, deadline):
             await self._revocations.end(live, deadline=deadline)
-            self._tell_ended(each.username for each in found.sessions if each.id in live)
+            self._tell_ended(found[session_id].username for session_id in live)
         now = _printed(datetime.now(UTC))
-        return WebSessions(sessions=[structs.replace(each, revoked=each.revoked or now) for each in found.sessions])
+        in_order = sorted(found.values(), key=lambda each: (each.created, each.id))
+        return WebSessions(sessions=[structs.replace(each, revoked=each.revoked or now) for each in in_order])
+
+    async def _find_live(self, params: UserParams, found: dict[int, WebSession], deadline: float) -> dict[int, int]:
+        """Those that live and were not `found` yet, with their ends; adds all to `found`.
+
+        The primary's node is asked as well, since this one's server may lag; with none in reach every node is.
+        Raises: the last error where nobody can say.
+        """
+        told: list[WebSession] = []
+        try:
+            told += (await self._cluster.ask_primary(q.LIST_WEB_SESSIONS, params, deadline=deadline)).sessions
+            told += (await self.list(params, deadline)).sessions
+        except RangelandError:
+            parts = await self._cluster.ask_all(q.LIST_WEB_SESSIONS, params, deadline=deadline)
+            told += [each for part in parts if part.value is not None for each in part.value.sessions]
+            if all(part.value is None for part in parts):
+                raise
+        over = {each.id for each in told if each.revoked is not None}
+        live = {each.id: _seconds(each.expires) for each in told if each.id not in over and each.id not in found}
+        for each in told:
+            if each.id not in found or each.revoked is not None:
+                found[each.id] = each
+        return live
 
     def _tell_ended(self, usernames: Iterable[str]) -> None:
         """One event a user."""
@@ -172,9 +195,7 @@ class WebSessionKeeper:
         grants.extend(part.value for part in parts if part.value is not None)
         if not grants:
             raise trouble
-        # With no primary in reach a paused standby may hold a right that was taken away long ago.
-        usable = [grant for grant in grants if grant.found and not grant.paused]
-        return max(usable, key=lambda grant: (grant.revoked, grant.fresh), default=Grant(found=False))
+        return _decided(grants, trouble)
 
     def _from_row(self, row: tuple[Any, ...]) -> WebSession:
         session_id, username, created, expires, revoked, last_used = row
@@ -201,6 +222,21 @@ class WebSessionKeeper:
     def _ended(self, session_id: int) -> str | None:
         """Now, for one that ended without this node's server having heard of it yet."""
         return _printed(datetime.now(UTC)) if self._revocations.has(session_id) else None
+
+
+def _decided(grants: Iterable[Grant], trouble: RangelandError) -> Grant:
+    """What nodes say of a session while no primary is in reach. Raises: `trouble` where none of them can tell.
+
+    One that knows of its end is believed, whatever its server. Of rights the latest count, and those of a paused
+    standby never: it may hold one that was taken away long ago.
+    """
+    found = [grant for grant in grants if grant.found]
+    if ended := [grant for grant in found if grant.revoked]:
+        return ended[0]
+    usable = [grant for grant in found if not grant.paused]
+    if found and not usable:
+        raise trouble
+    return max(usable, key=lambda grant: (grant.fresh, grant.replayed_lsn), default=Grant(found=False))
 
 
 def _printed(moment: datetime) -> str:

@@ -78,7 +78,7 @@ class Cluster:
         self.members: dict[int, Member] = {}
         self.peers: dict[int, Peer] = {}
         self.answers: Mapping[str, Answer] = {}
-        self.on_hello: Callable[[HelloAnswer], None] = lambda _answer: None
+        self.on_return: Callable[[int, HelloAnswer], Awaitable[None]] = _ignore  # a silent node answers again
         self._client = client
         self._tokens = tokens
         self._server = server
@@ -165,15 +165,22 @@ class Cluster:
 
     # asking
 
-    async def ask(self, node_id: int, question: Question[P, A], params: P, *, deadline: float) -> Part[A]:
-        """One node's part: its answer, or why there is none. Never raises for what a node does."""
+    async def ask(
+        self, node_id: int, question: Question[P, A], params: P, *, deadline: float, try_silent_s: float = 0.0
+    ) -> Part[A]:
+        """One node's part: its answer, or why there is none. Never raises for what a node does.
+
+        A node that was silent when last asked is an error at once, or after `try_silent_s`.
+        """
         if node_id == self.node_id:
             return await self._ask_self(question, params, deadline)
         member = self.members.get(node_id)
         if member is None:
             return Part(node_id, error=PartError("dial", Liveness.UNKNOWN, f"there is no node {node_id}"))
         peer = self.peers[node_id]
-        if not peer.silent_since_ns:
+        if peer.silent_since_ns:
+            deadline = min(deadline, asyncio.get_running_loop().time() + try_silent_s)
+        if not peer.silent_since_ns or try_silent_s:
             try:
                 async with self._many:
                     return Part(node_id, value=await self._ask_peer(member, question, params, deadline))
@@ -188,12 +195,23 @@ class Cluster:
         return Part(node_id, error=PartError(kind, peer.liveness(now_ns=time.time_ns()), _since(peer)))
 
     async def ask_all(
-        self, question: Question[P, A], params: P, *, deadline: float, node_ids: Sequence[int] | None = None
+        self,
+        question: Question[P, A],
+        params: P,
+        *,
+        deadline: float,
+        node_ids: Sequence[int] | None = None,
+        try_silent_s: float = 0.0,
     ) -> list[Part[A]]:
         """A part per node that was not decommissioned (or of `node_ids`), in the order of their ids."""
         wanted = self.active_ids() if node_ids is None else node_ids
         return list(
-            await asyncio.gather(*(self.ask(node_id, question, params, deadline=deadline) for node_id in wanted))
+            await asyncio.gather(
+                *(
+                    self.ask(node_id, question, params, deadline=deadline, try_silent_s=try_silent_s)
+                    for node_id in wanted
+                )
+            )
         )
 
     async def ask_any(self, question: Question[P, A], params: P, *, deadline: float) -> Part[A]:
@@ -250,6 +268,13 @@ class Cluster:
             timeline=self._server.timeline if is_up else 0,
         )
 
+    def came_by(self, node_id: int) -> None:
+        """A node introduced itself: one that was silent is asked again now, not in some seconds."""
+        peer, running = self.peers.get(node_id), self._retries.get(node_id)
+        if peer is not None and peer.silent_since_ns and running is not None:
+            running.cancel()
+            self._retries[node_id] = asyncio.create_task(self._retry(self.members[node_id], first_after_s=0.0))
+
     def went_unanswered(self, node_id: int, exc: PeerError) -> PartError:
         """Note that a node could not be asked in another way than by a question; what to say of it."""
         peer = self.peers[node_id]
@@ -305,15 +330,18 @@ class Cluster:
         if running is None or running.done():
             self._retries[member.node_id] = asyncio.create_task(self._retry(member))
 
-    async def _retry(self, member: Member) -> None:
+    async def _retry(self, member: Member, *, first_after_s: float = RETRY_S) -> None:
         """Ask a silent node how it does until it answers; then take what it knows."""
+        after_s = first_after_s
         while (
             self.peers[member.node_id].silent_since_ns and self.members[member.node_id].membership != DECOMMISSIONED
         ):
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(after_s)
+            after_s = RETRY_S
             deadline = asyncio.get_running_loop().time() + RETRY_S
             try:
-                self.on_hello(await self._ask_peer(member, HELLO, self.hello(), deadline))
+                answer = await self._ask_peer(member, HELLO, self.hello(), deadline)
+                await self.on_return(member.node_id, answer)
             except RangelandError:
                 continue
 
@@ -389,6 +417,10 @@ class Cluster:
             )
 
 
+async def _ignore(_node_id: int, _answer: HelloAnswer) -> None:
+    """Until somebody wants to know who is back."""
+
+
 async def ask_signed(
     client: Client, tokens: PeerTokens, base: str, question: Question[P, A], params: P, *, deadline: float
 ) -> A:
@@ -412,12 +444,13 @@ async def _post_signed(
     left_s = deadline - asyncio.get_running_loop().time() - MARGIN_S
     if left_s <= 0:
         raise PeerError("no time was left to ask", reached=True)
+    body = encode(params)
     headers = {
-        "authorization": f"Bearer {tokens.sign(path, now_s=time.time() + offset_s)}",
+        "authorization": f"Bearer {tokens.sign(path, now_s=time.time() + offset_s, body=body)}",
         "content-type": "application/json",
         TIMEOUT_HEADER: str(int(left_s * 1000)),
     }
-    return await client.request("POST", base + path, deadline=deadline, headers=headers, body=encode(params))
+    return await client.request("POST", base + path, deadline=deadline, headers=headers, body=body)
 
 
 def _newer(known: Member, told: Member) -> Member:

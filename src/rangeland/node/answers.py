@@ -67,12 +67,14 @@ def make_answers(
             cluster.take_members(
                 [Member(node_id=params.node_id, http_addr=params.http_addr, sql_addr=params.sql_addr)]
             )
+        cluster.came_by(params.node_id)
         return HelloAnswer(
             node_id=cluster.node_id,
             cluster_id=cluster.cluster_id,
             # Who only looks for the primary, maybe at each login, knows the rest.
             members=[] if params.look else list(cluster.members.values()),
             revoked={} if params.look else auth.revocations.expires_by_id,
+            offline=[] if params.look else auth.grants.offline_of(""),
         )
 
     async def status(params: Nothing, deadline: float) -> StatusPart:
@@ -80,11 +82,11 @@ def make_answers(
         return await collectors.status(params, deadline)
 
     async def revoke(params: Revocation, _deadline: float) -> Nothing:
-        auth.revocations.take(params)
+        auth.revocations.take(params.expires_by_id)
         return Nothing()
 
     async def keep_session(params: OfflineSession, _deadline: float) -> Nothing:
-        auth.grants.keep_offline(params)
+        auth.grants.keep_offline([params])
         return Nothing()
 
     async def keep_status(params: StatusToKeep, deadline: float) -> Nothing:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
@@ -15,7 +14,7 @@ from rangeland.auth import Auth
 from rangeland.cluster import Cluster, EventLog
 from rangeland.cluster import questions as q
 from rangeland.cluster.peer_token import derived
-from rangeland.errors import NotPrimaryError, RangelandError, RefusedError, ServerError, StateError
+from rangeland.errors import NotPrimaryError, RangelandError, RefusedError, StateError
 from rangeland.pg import Role, Server
 from rangeland.state import tables
 from rangeland.wire.events import (
@@ -34,7 +33,6 @@ from rangeland.wire.parts import Nothing, StatusPart
 RETRY_S = 0.25
 TRY_TIMEOUT_S = 2.0
 STATUS_AGE_S = 600.0  # the kept status is at most this old while somebody asks
-STOPPED_S = 3.0  # a clock that jumps by more between two ticks: this process was stopped
 TICK_S = 1.0
 
 log = structlog.get_logger()
@@ -65,6 +63,7 @@ class Membership:
         self._status = status
         self._kept_at = 0.0
         self._changed = asyncio.Event()
+        self._doubtful = asyncio.Event()
         self.registered = asyncio.Event()
         self.trouble: str | None = "this node is not registered yet"
         self._said: set[str] = set()  # each of the addresses fails in a few ways, and each is told once
@@ -93,18 +92,21 @@ class Membership:
 
     async def run_clock(self) -> None:
         """Notice that this process was stopped for a while: what was ended meanwhile must not be trusted."""
-        before = time.monotonic()
         while True:
             await asyncio.sleep(TICK_S)
-            now = time.monotonic()
-            if now - before > TICK_S + STOPPED_S:
-                log.warning("this node was stopped for a while", seconds=round(now - before, 1))
+            if not self._auth.revocations.tick():
+                log.warning("this node was stopped for a while, or had no time to work")
+                self._auth.revocations.doubt()
                 self._auth.web_sessions.forget_known()
-                await self._greet()
-            with contextlib.suppress(ServerError):  # the next tick tries again
-                await self._auth.revocations.forget_written(deadline=_soon())
-            await self._auth.revocations.write_owed(deadline=_soon())
-            before = time.monotonic()
+                self._doubtful.set()
+
+    async def run_greetings(self) -> None:
+        """Ask the others what was ended, whenever this node may have missed it."""
+        await self.registered.wait()
+        while True:
+            await self._doubtful.wait()
+            self._doubtful.clear()
+            await self._greet()
 
     def status_was_asked(self) -> None:
         """While somebody asks, what the table keeps of this node is at most ten minutes old."""
@@ -256,19 +258,24 @@ class Membership:
 
     async def _greet(self) -> None:
         """Introduce ourselves to every node, and learn what each knows by heart."""
-        parts = await self._cluster.ask_all(q.HELLO, self._cluster.hello(), deadline=_soon())
-        for part in parts:
-            if part.value is not None and part.node_id != self._cluster.node_id:
-                self._auth.revocations.take_hello(part.value)
-                self._cluster.take_members(part.value.members)
+        doubt = self._auth.revocations.doubted
+        deadline, greeted = _soon(), {self._cluster.node_id}
+        while new := [node_id for node_id in self._cluster.active_ids() if node_id not in greeted]:
+            greeted.update(new)
+            for part in await self._cluster.ask_all(q.HELLO, self._cluster.hello(), deadline=deadline, node_ids=new):
+                if part.value is not None:
+                    self._auth.take_hello(part.value)
+                    self._cluster.take_members(part.value.members)
+        self._auth.revocations.heard(doubt)
 
     async def _refresh(self) -> None:
         try:
             await self.read_state(_soon())
-            await self._auth.revocations.write_again(deadline=_soon())
         except RangelandError as exc:
             log.warning("the cluster's state can't be read", cause=str(exc))
             return
+        finally:
+            self._auth.revocations.write_again()
         self._kept_at = 0.0
         await self._greet()
 

@@ -66,7 +66,7 @@ class Node:
             login_url=settings.login_url,
             lifetime_s=settings.web_session_timeout_s,
         )
-        self._cluster.on_hello = self._auth.revocations.take_hello
+        self._cluster.on_return = self._auth.tell_returned
         facts = _facts(settings)
         self._collectors = Collectors(
             server=self._server,
@@ -149,6 +149,8 @@ class Node:
         tasks = [
             asyncio.create_task(self._membership.run()),
             asyncio.create_task(self._membership.run_clock()),
+            asyncio.create_task(self._membership.run_greetings()),
+            asyncio.create_task(self._auth.revocations.run()),
             asyncio.create_task(self._as_member(self._collectors.run)),
             asyncio.create_task(self._as_member(self._events.run)),
             asyncio.create_task(self._as_member(self._watch.run)),

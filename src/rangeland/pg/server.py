@@ -274,7 +274,7 @@ class Server:
     async def _identify_again(self) -> None:
         with contextlib.suppress(ServerError):
             await self.look_again(deadline=asyncio.get_running_loop().time() + IDENTIFY_TIMEOUT_S)
-            self.on_change()
+        self.on_change()  # also where only the role is known yet
 
     def _identified(self, row: tuple[Any, ...]) -> None:
         self.version, in_recovery, self.timeline = row

@@ -122,7 +122,8 @@ UPDATE rangeland.web_sessions SET revoked_at = now() WHERE id = ANY (%(ids)s) AN
 SELECT id FROM rangeland.web_sessions WHERE id = ANY (%(ids)s) AND revoked_at IS NOT NULL;
 
 -- name: list_web_sessions
--- Web sessions, oldest first, of one user or of all (an empty username), at most 10,000.
+-- Web sessions, oldest first, of one user or of all (an empty username); of more than 10,000 those that live, and
+-- of these the newest.
 -- since: 150000
 -- on: any
 -- takes: username text
@@ -130,7 +131,8 @@ SELECT id FROM rangeland.web_sessions WHERE id = ANY (%(ids)s) AND revoked_at IS
 -- returns: id int8, username text, created_at timestamptz, expires_at timestamptz, revoked_at timestamptz,
 --   last_used_at timestamptz
 SELECT id, username, created_at, expires_at, revoked_at, last_used_at
-  FROM rangeland.web_sessions
- WHERE %(username)s IN ('', username)
- ORDER BY created_at, id
- LIMIT 10000;
+  FROM (SELECT * FROM rangeland.web_sessions
+         WHERE %(username)s IN ('', username)
+         ORDER BY revoked_at IS NULL AND expires_at > now() DESC, created_at DESC, id DESC
+         LIMIT 10000) AS s
+ ORDER BY created_at, id;

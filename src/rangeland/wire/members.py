@@ -64,6 +64,16 @@ class Hello(Struct, frozen=True, kw_only=True):
     timeline: int = 0
 
 
+class OfflineSession(Struct, frozen=True, kw_only=True):
+    """A web session that lives in the nodes' memory, made while there was no primary to write it."""
+
+    id: Id
+    hashed_secret: bytes
+    username: str
+    expires_at_s: Annotated[float, Meta(ge=0.0)]
+    mac: bytes = b""  # by the cluster key over all of it: who passes it on can neither make nor lengthen one
+
+
 class HelloAnswer(Struct, frozen=True, kw_only=True):
     """What a node knows by heart."""
 
@@ -71,6 +81,7 @@ class HelloAnswer(Struct, frozen=True, kw_only=True):
     cluster_id: str  # "" until its server was read
     members: list[Member]
     revoked: dict[Id, Moment]  # web sessions that ended: id → when the token expires, s since 1970
+    offline: list[OfflineSession] = []  # those that no table holds
 
 
 class StatusToKeep(Struct, frozen=True, kw_only=True):
@@ -143,6 +154,7 @@ class Grant(Struct, frozen=True, kw_only=True):
     known_user: bool = False
     fresh: bool = False  # from the primary, or from a standby that keeps up
     paused: bool = False  # from a standby whose replay is paused
+    replayed_lsn: int = 0  # how far the server that says so is: of two that aren't fresh the later one counts
 
 
 class LoginParams(Struct, frozen=True, kw_only=True):
@@ -158,15 +170,6 @@ class SessionToMake(Struct, frozen=True, kw_only=True):
 
     username: str
     lifetime_s: Annotated[float, Meta(ge=0.0, le=LIFETIME_S)]
-
-
-class OfflineSession(Struct, frozen=True, kw_only=True):
-    """A web session that lives in the nodes' memory, made while there was no primary to write it."""
-
-    id: Id
-    hashed_secret: bytes
-    username: str
-    expires_at_s: Annotated[float, Meta(ge=0.0)]
 
 
 class LoginResult(Struct, frozen=True, kw_only=True):
