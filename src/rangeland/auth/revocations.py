@@ -41,6 +41,7 @@ class Revocations:
         self._cluster = cluster
         self._unwritten: set[int] = set()
         self._to_write = asyncio.Event()
+        self._trouble = ""  # told once, though it is tried every 2 s
         self._complete = asyncio.Event()
         self.doubted = 0  # times that this node may have missed some
         self._ticked_at = time.monotonic()
@@ -125,8 +126,11 @@ class Revocations:
                 await self._cluster.ask_primary(q.WRITE_REVOCATION, revocation, deadline=deadline)
                 self._unwritten -= revocation.expires_by_id.keys()
         except RangelandError as exc:
-            log.warning("a logout could not be written down yet; the nodes remember it", cause=str(exc))
+            if str(exc) != self._trouble:
+                log.warning("a logout could not be written down yet; the nodes remember it", cause=str(exc))
+            self._trouble = str(exc)
             return False
+        self._trouble = ""
         return True
 
     async def _forget_written(self) -> None:
