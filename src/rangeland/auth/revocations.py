@@ -41,7 +41,7 @@ class Revocations:
         self._cluster = cluster
         self._unwritten: set[int] = set()
         self._to_write = asyncio.Event()
-        self._is_owing = False
+        self._trouble = ""  # told once, though it is tried every 2 s
         self._complete = asyncio.Event()
         self.doubted = 0  # times that this node may have missed some
         self._ticked_at = time.monotonic()
@@ -126,11 +126,11 @@ class Revocations:
                 await self._cluster.ask_primary(q.WRITE_REVOCATION, revocation, deadline=deadline)
                 self._unwritten -= revocation.expires_by_id.keys()
         except RangelandError as exc:
-            if not self._is_owing:  # once an outage, however often it is tried
+            if str(exc) != self._trouble:
                 log.warning("a logout could not be written down yet; the nodes remember it", cause=str(exc))
-            self._is_owing = True
+            self._trouble = str(exc)
             return False
-        self._is_owing = False
+        self._trouble = ""
         return True
 
     async def _forget_written(self) -> None:
