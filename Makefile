@@ -62,4 +62,4 @@ golden: install ## write the golden answers of tests/contract/golden anew; git d
 	@$(BIN)/python -m pytest -n 0 --write-golden tests/contract/test_contract_golden.py
 
 clean: ## remove what the targets made
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .schemathesis
