@@ -199,6 +199,10 @@ class PatroniMember(PostgresServer):
         except psycopg.Error:
             return False
 
+    def knows_role(self, name: str) -> bool:
+        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
+            return bool(one(connection, "SELECT count(*) FROM pg_roles WHERE rolname = %s", name))
+
     def timeline(self) -> int:
         """Of the WAL that a primary writes."""
         with psycopg.connect(self.conninfo(), autocommit=True) as connection:
@@ -291,6 +295,7 @@ class PatroniCluster:
         leader = self.leader()
         init_cluster(leader.url(), role_password=self.passwords[NODE_ROLE])
         leader.create_role(USER, "LOGIN IN ROLE admin")
+        wait_until(lambda: all(member.knows_role(USER) for member in self.members), "the standbys have the roles")
         for node in self.nodes:
             node.start()
         for node in self.nodes:
