@@ -200,8 +200,12 @@ class PatroniMember(PostgresServer):
             return False
 
     def knows_role(self, name: str) -> bool:
-        with psycopg.connect(self.conninfo(), autocommit=True) as connection:
-            return bool(one(connection, "SELECT count(*) FROM pg_roles WHERE rolname = %s", name))
+        """Whether the server has a role; one that is just starting doesn't say."""
+        try:
+            with psycopg.connect(self.conninfo(), autocommit=True, connect_timeout=2) as connection:
+                return bool(one(connection, "SELECT count(*) FROM pg_roles WHERE rolname = %s", name))
+        except psycopg.Error:
+            return False
 
     def timeline(self) -> int:
         """Of the WAL that a primary writes."""
@@ -295,7 +299,7 @@ class PatroniCluster:
         leader = self.leader()
         init_cluster(leader.url(), role_password=self.passwords[NODE_ROLE])
         leader.create_role(USER, "LOGIN IN ROLE admin")
-        wait_until(lambda: all(member.knows_role(USER) for member in self.members), "the standbys have the roles")
+        wait_until(self._is_known_everywhere, "the standbys have the roles", timeout_s=FORM_TIMEOUT_S, poll_s=0.1)
         for node in self.nodes:
             node.start()
         for node in self.nodes:
@@ -348,6 +352,9 @@ class PatroniCluster:
             list(threads.map(lambda node: node.stop(timeout_s=DRAIN_S), self.nodes))
         for member in self.members:
             member.kill_patroni()
+
+    def _is_known_everywhere(self) -> bool:
+        return all(member.knows_role(USER) for member in self.members)
 
     def _streaming(self) -> int:
         leaders = [member for member in self.members if member.is_primary()]
