@@ -6,7 +6,7 @@ import pytest
 from msgspec import UNSET
 
 from rangeland.wire.json import encode
-from rangeland.wire.number import finite, known, nonzero, or_zero
+from rangeland.wire.number import finite, known, nonzero
 from rangeland.wire.ranges import RangeStatistics
 
 
@@ -30,11 +30,6 @@ def test_zero_is_kept_where_it_says_something() -> None:
 @pytest.mark.parametrize("value", [None, nan, inf])
 def test_unknown_vanishes_where_zero_says_something(value: float | None) -> None:
     assert known(value) is UNSET
-
-
-@pytest.mark.parametrize(("value", "printed"), [(None, 0.0), (nan, 0.0), (-inf, 0.0), (2.5, 2.5)])
-def test_zero_stands_for_unknown_where_a_field_is_always_there(value: float | None, printed: float) -> None:
-    assert or_zero(value) == printed
 
 
 def test_metrics_that_are_not_finite_are_left_out_and_zeros_are_kept() -> None:

@@ -101,7 +101,6 @@ def make_answers(
         return Nothing()
 
     async def keep_events(params: EventsToKeep, deadline: float) -> Nothing:
-        await watch.require_primary(deadline=deadline)
         await events.add_events(server, params.node_id, params.events, deadline=deadline)
         return Nothing()
 

@@ -18,7 +18,7 @@ import structlog
 
 from rangeland.cluster import Cluster, EventLog
 from rangeland.cluster import questions as q
-from rangeland.errors import NotPrimaryError, RangelandError, ServerError
+from rangeland.errors import RangelandError, ServerError
 from rangeland.merge.part import Part
 from rangeland.pg import Role, Server
 from rangeland.state import events as table
@@ -30,7 +30,6 @@ TICK_S = 10.0
 ROUND_S = 4.5  # as a request
 GONE_AFTER_S = 5.0  # a node that is restarted is away for 2 s; and the time to look again at one that is in doubt
 UNHEARD_S = 15.0  # a node that no primary's node has asked for so long looks itself whether its server was promoted
-NEWS_AGE_S = 15.0  # a round is at most this old when a node relies on being the primary's
 CAUSE_LENGTH = 200
 
 log = structlog.get_logger()
@@ -58,8 +57,6 @@ class Watch:
         self._started: set[int] = set()  # nodes that did well at some time; the others may never have
         self._outage: NodeLeft | None = None  # of our own server while it was the primary
         self._promoted: uuid.UUID | None = None  # told, and not yet noted in the table
-        self._round_at = 0.0  # loop time
-        self._asking = asyncio.Lock()
         self._trouble = ""
         self._heard_at = 0.0  # loop time of a primary's node's last question
 
@@ -97,20 +94,10 @@ class Watch:
         down = self._server.down
         return WatchAnswer(down_since_ns=down.since_ns, cause=down.reason) if down else WatchAnswer()
 
-    async def require_primary(self, *, deadline: float) -> None:
-        """Raises: NotPrimaryError unless this node's server takes writes, and no other does on a higher timeline, by
-        news that are not old."""
-        self._server.require_primary()
-        async with self._asking:  # of many who ask at once one goes round
-            if asyncio.get_running_loop().time() - self._round_at > NEWS_AGE_S:
-                await self._ask_around(deadline)
-        if not self._is_primary():
-            raise NotPrimaryError("this node's server is not the primary of the highest timeline")
-
     async def _look(self) -> float:
         """One round by the primary's node; how long to wait for the next."""
         deadline = asyncio.get_running_loop().time() + ROUND_S
-        parts = await self._ask_around(deadline)
+        parts = await self._cluster.ask_all(q.WATCH, WatchParams(timeline=self._server.timeline), deadline=deadline)
         if not self._is_primary():
             return TICK_S
         await self._begin_term(deadline)
@@ -137,11 +124,6 @@ class Watch:
             self._outage = None  # the new primary's node tells of it
         if loop.time() - self._heard_at > UNHEARD_S and self._server.down is None:
             await self._server.look_again(deadline=loop.time() + ROUND_S)
-
-    async def _ask_around(self, deadline: float) -> list[Part[WatchAnswer]]:
-        parts = await self._cluster.ask_all(q.WATCH, WatchParams(timeline=self._server.timeline), deadline=deadline)
-        self._round_at = asyncio.get_running_loop().time()
-        return parts
 
     async def _begin_term(self, deadline: float) -> None:
         """Read what the last primary's node knew; tell of the promotion if it was another's."""

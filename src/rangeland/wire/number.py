@@ -19,11 +19,6 @@ def known(value: float | None) -> float | UnsetType:
     return UNSET if value is None or not isfinite(value) else value
 
 
-def or_zero(value: float | None) -> float:
-    """For fields that the contract prints always: 0.0 stands for what isn't known."""
-    return value if value is not None and isfinite(value) else 0.0
-
-
 def finite(value_by_name: Mapping[str, float | None]) -> dict[str, float]:
     """Metrics without those that are None, NaN or infinite, in the same order.
 
