@@ -8,8 +8,9 @@ MINUTES ?= 10
 SEED ?=
 # These have no wheel; all are pure Python. Patroni needs them, and only the tests need Patroni.
 SOURCE_ONLY := pysyncobj,python-etcd,ydiff
+FAULTS := $(addprefix tests/cluster/test_cluster_,faults.py network.py server_faults.py)
 
-.PHONY: help install demo test fuzz check format lint types layers golden openapi openapi-examples lock clean
+.PHONY: help install demo test fuzz faults check format lint types layers golden openapi openapi-examples lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -33,6 +34,11 @@ test: install ## run the tests on real PostgreSQL servers
 
 fuzz: install ## send a cluster what nobody should, for MINUTES=10; SEED=… as printed by an earlier run
 	@$(BIN)/python -m pytest tests/fuzz -n 0 --timeout 0 --fuzz-minutes $(MINUTES) $(if $(SEED),--fuzz-seed $(SEED)) $(ARGS)
+
+faults: install ## break a cluster in every way and write docs/explanation/faults.md anew; as root, for the network
+	@results=$$(mktemp -d) && trap 'rm -rf "$$results"' EXIT && \
+		$(BIN)/python -m pytest $(FAULTS) --fault-results "$$results" $(ARGS) && \
+		PYTHONPATH=tests $(BIN)/python -m cluster.faults_page "$$results"
 
 check: format lint types layers test ## everything that a change must pass
 

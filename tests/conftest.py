@@ -2,8 +2,9 @@
 
 import pytest
 
-pytest_plugins = ["fix_engine", "fix_cluster", "fix_fuzz"]
+pytest_plugins = ["fix_engine", "fix_cluster", "fix_fuzz", "fix_faults"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-golden", action="store_true", help="write the golden answers anew instead of comparing")
+    parser.addoption("--fault-results", help="keep what the tests of faults saw in this directory: see make faults")

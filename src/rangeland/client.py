@@ -21,6 +21,7 @@ STREAMS_PER_HOST = (
 )
 STREAM_IDLE_S = 10.0  # a sender that gives nothing for this long has vanished
 KEEPALIVE_S = 60.0
+ANSWER_BYTES = 256 << 20  # 100,000 ranges at 1 kB, twice over: a peer that never ends its answer fills no memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ class Client:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> Reply:
-        """Ask and read the whole answer before `deadline` (loop time). Raises: PeerError, with the cause.
+        """Ask and read the whole answer, of at most 256 MB, before `deadline` (loop time). Raises: PeerError, with
+        the cause.
 
         Asks a second time where a kept connection turns out to be closed: the other end renews its certificates, or
         was started again.
@@ -71,7 +73,9 @@ class Client:
             async with asyncio.timeout_at(deadline):
                 try:
                     return await self._request(method, url, headers, body)
-                except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+                except aiohttp.ClientConnectorError:
+                    raise  # a ClientOSError, too, of a new connection
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError):
                     return await self._request(method, url, headers, body)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as exc:
             raise _peer_error(exc) from exc
@@ -114,7 +118,7 @@ class Client:
         if self._session is None:
             self._session = self._opened(CONNECTIONS_PER_HOST)
         async with self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as response:
-            content = await response.read()
+            content = await _content(response)
             lowered = {name.lower(): value for name, value in response.headers.items()}
             return Reply(response.status, lowered, content)
 
@@ -159,6 +163,16 @@ async def _closed(*sessions: aiohttp.ClientSession | None) -> None:
     for session in sessions:
         if session is not None:
             await session.close()
+
+
+async def _content(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body. Raises: PeerError where it is out of all proportion."""
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += chunk
+        if len(content) > ANSWER_BYTES:
+            raise PeerError(f"its answer has more than {ANSWER_BYTES >> 20} MB")
+    return bytes(content)
 
 
 async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -63,6 +63,13 @@ class PeerError(RangelandError):
         self.reached = reached
 
 
+class StrangerError(PeerError):
+    """Another node says that this one is no member of its cluster."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, reached=True)
+
+
 class NotPrimaryError(RangelandError):
     """Something that only the primary's node may do was asked of another node."""
 

@@ -75,6 +75,19 @@ def test_init_twice_changes_nothing_the_second_time(run: Run, server: PostgresSe
     assert (settings_of(server), state_of(server)) == (settings, made)
 
 
+def test_a_database_without_an_encoding_will_do(server: PostgresServer, tmp_path: Path) -> None:
+    """The driver would give bytes in the place of texts."""
+    query(server, b"CREATE DATABASE plain ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+    try:
+        made = run_command("init", home=tmp_path, RANGELAND_URL=server.url("plain"))
+        assert (made.returncode, made.stderr) == (0, "")
+        again = run_command("init", home=tmp_path, RANGELAND_URL=server.url("plain"))
+        assert again.stdout == made.stdout.replace("made", "up to date")
+        assert run_command("uninstall", home=tmp_path, RANGELAND_URL=server.url("plain")).returncode == 0
+    finally:
+        query(server, b"DROP DATABASE plain")
+
+
 def test_uninstall_leaves_nothing(run: Run, server: PostgresServer, before: list[str]) -> None:
     run("init")
     made = set(state_of(server))

@@ -1,12 +1,16 @@
-"""A server or a node that is killed or stopped: all others answer in time and tell which part is missing.
+"""A node that is killed, stopped or not itself, or its server: all others answer in time and name what is missing.
 
 Each test breaks something of one cluster, looks at once, mends it and waits until nobody remembers.
 """
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +21,9 @@ from typing import Any
 
 import pytest
 
+from cluster import door
+from cluster.door import Door
+from cluster.fault_results import FIRST, KNOWN, FaultResults, ask_everything, every_path, logged_since, said
 from fix_cluster import (
     ANSWER_S,
     LOAD_TPS,
@@ -29,16 +36,20 @@ from fix_cluster import (
     running_cluster,
     wait_until,
 )
+from fix_scene import range_id_of
 from rangeland.cli.asking import ask_node
 from rangeland.cluster.questions import LOG_USER_IN
 from rangeland.config import program
 from rangeland.engine.cluster import Cluster
+from rangeland.engine.ports import free_port
 from rangeland.engine.workplace import Workplace
-from rangeland.tls import create_ca, create_node
+from rangeland.tls import CLUSTER_KEY, create_ca, create_cluster_key, create_node
 from rangeland.wire.members import SessionToMake
 
 GENERIC = "An internal server error has occurred. Please check your Rangeland logs for more details.\n"
 UNAVAILABLE, LIVE = 2, 3
+# A standby less, or no primary, is a 503 here.
+CONDITIONAL = {"health/restart_safety/", "health/restart_safety/?allow_minimum_quorum=true"}
 
 
 @pytest.fixture(scope="module")
@@ -62,16 +73,8 @@ def token(cluster: Cluster, apis: list[Api]) -> str:
 
 @pytest.fixture(scope="module")
 def accounts_id(apis: list[Api], token: str) -> int:
-    """The range id of the load's table, once it is known to be the hottest of all."""
-
-    found: dict[str, Any] = {}
-
-    def leads() -> bool:
-        found.update(next(iter(apis[0].get("ranges/hot/?limit=1", token).json["ranges"]), {}))
-        return found.get("table_name") == "pgbench_accounts"
-
-    wait_until(leads, "pgbench_accounts leads", timeout_s=30, poll_s=0.5)
-    return int(found["range_id"])
+    """The range id of the load's table."""
+    return range_id_of(apis[0], token, "public.pgbench_accounts")
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,57 @@ class Fault:
     mend: Callable[[Cluster], None]
 
 
+@dataclass(frozen=True)
+class PeerFault:
+    """What is wrong at the address of node 3. `text`: what the others say of it, in part, as a pattern."""
+
+    name: str
+    make: Callable[[Cluster, Door], None]
+    mend: Callable[[Cluster, Door], None]
+    text: str
+    is_reached: bool = False  # it answers, wrongly: an error of its own each time, and no silence
+
+
+def _behaving(name: str, behaviour: door.Behaviour | None, text: str, *, is_reached: bool = False) -> PeerFault:
+    """None: a black hole."""
+    return PeerFault(
+        name, lambda _, third: third.become(behaviour), lambda _, third: third.become(door.through), text, is_reached
+    )
+
+
 def _both(cluster: Cluster, server: str, node: str) -> None:
     getattr(cluster.servers[2], server)()
     getattr(cluster.nodes[2], node)()
 
 
-FAULTS = (
+def _take_other_key(cluster: Cluster, _third: Door) -> None:
+    """Node 3 reads the key of another cluster."""
+    directory = _certs_dir(cluster)
+    (directory / CLUSTER_KEY).rename(directory / "own.key")
+    create_cluster_key(directory)
+    _read_key(cluster)
+
+
+def _take_own_key(cluster: Cluster, _third: Door) -> None:
+    directory = _certs_dir(cluster)
+    (directory / "own.key").rename(directory / CLUSTER_KEY)
+    _read_key(cluster)
+
+
+def _certs_dir(cluster: Cluster) -> Path:
+    directory = cluster.nodes[2].certs_dir
+    assert directory is not None
+    return directory
+
+
+def _read_key(cluster: Cluster) -> None:
+    node = cluster.nodes[2]
+    begin = node.log.stat().st_size
+    os.kill(node.pid, signal.SIGHUP)
+    wait_until(lambda: any("cluster key read again" in line for line in logged_since(node.log, begin)), "it is read")
+
+
+PROCESS_FAULTS = (
     Fault("killed standby", 1, False, lambda c: c.servers[1].kill(), lambda c: c.servers[1].start()),
     Fault("stopped standby", 1, False, lambda c: c.servers[1].pause(), lambda c: c.servers[1].resume()),
     Fault("killed node", 1, True, lambda c: c.nodes[1].kill(), lambda c: c.nodes[1].start()),
@@ -100,37 +148,61 @@ FAULTS = (
     Fault("killed primary", 0, False, lambda c: c.servers[0].kill(), lambda c: c.servers[0].start()),
     Fault("stopped primary", 0, False, lambda c: c.servers[0].pause(), lambda c: c.servers[0].resume()),
 )
+PEER_FAULTS = (
+    _behaving("peer says nothing", door.silent, "no answer in time"),
+    _behaving("peer takes the question and says nothing", door.mute, "no answer in time"),
+    _behaving("peer is a black hole", None, "no answer in time"),
+    _behaving("peer hangs up", door.hanging_up, "the connection broke"),
+    _behaving("peer drips byte by byte", door.dripping, "no answer in time"),
+    _behaving("peer never ends its answer", door.endless, "no answer in time|more than 256 MB"),
+    _behaving("peer answers garbage", door.garbage, "the connection broke"),
+    _behaving("peer answers garbled JSON", door.garbled, "can't be read", is_reached=True),
+    _behaving("peer speaks no TLS", door.plain, "can't connect"),
+    _behaving("peer has another authority's certificate", door.strange, "certificate is not to be trusted"),
+    PeerFault("peer has another cluster's key", _take_other_key, _take_own_key, "not signed with this cluster's key"),
+)
+SLOW_PEER = _behaving("peer answers slowly", door.slow, "")
+HALF_DEAF_PEER = _behaving("peer leaves one question unanswered", door.half_deaf, "no answer in time")
+FAULTS = (*PROCESS_FAULTS, *PEER_FAULTS, SLOW_PEER, HALF_DEAF_PEER)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
+@pytest.mark.parametrize("fault", PROCESS_FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
 def test_every_endpoint_of_the_others_answers_in_time_and_all_recovers(
-    cluster: Cluster, apis: list[Api], token: str, accounts_id: int, fault: Fault
+    cluster: Cluster, apis: list[Api], token: str, accounts_id: int, fault: Fault, fault_results: FaultResults
 ) -> None:
     """Twice: just after it broke, when nobody knows yet, and when it is known."""
     others = [api for number, api in enumerate(apis) if number != fault.number]
     broken_id = cluster.nodes[fault.number].node_id
-    with _broken(cluster, apis, token, fault):
-        for moment in ("at first", "afterwards"):
+    paths = every_path(broken_id=broken_id, range_id=accounts_id)
+    with _logged_once(cluster, fault), _broken(cluster, apis, token, fault, fault_results):
+        for moment in (FIRST, KNOWN):
             with ThreadPoolExecutor(2) as threads:
-                answers = threads.map(lambda api: _ask_everything(api, token, broken_id, accounts_id), others)
+                answers = threads.map(lambda api: ask_everything(api, token, paths), others)
             for answer in answers:
                 _require_parts(answer, broken_id, fault, moment)
+                _require_200(answer)
+                fault_results.take_answers(fault.name, moment, answer)
 
 
-@pytest.mark.parametrize("fault", FAULTS[:2] + FAULTS[6:], ids=lambda fault: fault.name.replace(" ", "-"))
+@pytest.mark.parametrize(
+    "fault", PROCESS_FAULTS[:2] + PROCESS_FAULTS[6:], ids=lambda fault: fault.name.replace(" ", "-")
+)
 def test_a_node_without_its_server_answers_for_the_others(
     cluster: Cluster, apis: list[Api], token: str, accounts_id: int, fault: Fault
 ) -> None:
     own = apis[fault.number]
+    broken_id = cluster.nodes[fault.number].node_id
+    paths = every_path(broken_id=broken_id, range_id=accounts_id)
     with _broken(cluster, apis, token, fault):
-        for moment in ("at first", "afterwards"):
-            broken_id = cluster.nodes[fault.number].node_id
-            _require_parts(_ask_everything(own, token, broken_id, accounts_id), broken_id, fault, moment)
+        for moment in (FIRST, KNOWN):
+            _require_parts(ask_everything(own, token, paths), broken_id, fault, moment)
         wait_until(lambda: own.get("health/?ready=true").text == GENERIC, "it is not ready")
         assert own.get("health/").status == 200
 
 
-@pytest.mark.parametrize("fault", FAULTS[:2] + FAULTS[6:], ids=lambda fault: fault.name.replace(" ", "-"))
+@pytest.mark.parametrize(
+    "fault", PROCESS_FAULTS[:2] + PROCESS_FAULTS[6:], ids=lambda fault: fault.name.replace(" ", "-")
+)
 def test_what_every_server_knows_is_told_by_a_node_without_its_server(
     cluster: Cluster, apis: list[Api], token: str, fault: Fault
 ) -> None:
@@ -145,7 +217,7 @@ def test_what_every_server_knows_is_told_by_a_node_without_its_server(
 
 
 def test_a_node_that_is_started_again_keeps_its_id(cluster: Cluster, apis: list[Api], token: str) -> None:
-    fault = FAULTS[2]
+    fault = PROCESS_FAULTS[2]
     before = [(each["node_id"], each["address"]) for each in apis[0].get("nodes/", token).json["nodes"]]
     with _broken(cluster, apis, token, fault):
         pass
@@ -153,7 +225,9 @@ def test_a_node_that_is_started_again_keeps_its_id(cluster: Cluster, apis: list[
     assert after == before
 
 
-@pytest.mark.parametrize("fault", [FAULTS[0], FAULTS[5]], ids=lambda fault: fault.name.replace(" ", "-"))
+@pytest.mark.parametrize(
+    "fault", [PROCESS_FAULTS[0], PROCESS_FAULTS[5]], ids=lambda fault: fault.name.replace(" ", "-")
+)
 def test_login_and_logout_go_on_while_a_standby_is_broken(
     cluster: Cluster, apis: list[Api], token: str, fault: Fault
 ) -> None:
@@ -171,7 +245,7 @@ def test_login_and_logout_go_on_while_a_standby_is_broken(
     assert _statuses(apis, ended) == [401, 401, 401]
 
 
-@pytest.mark.parametrize("fault", FAULTS[6:], ids=lambda fault: fault.name.replace(" ", "-"))
+@pytest.mark.parametrize("fault", PROCESS_FAULTS[6:], ids=lambda fault: fault.name.replace(" ", "-"))
 def test_without_a_primary_tokens_work_and_login_says_what_helps(
     cluster: Cluster, apis: list[Api], token: str, fault: Fault
 ) -> None:
@@ -190,7 +264,7 @@ def test_without_a_primary_the_cluster_key_makes_a_short_session_that_can_be_end
     cluster: Cluster, apis: list[Api], token: str
 ) -> None:
     values = {"node_url": apis[1].url, "certs_dir": str(cluster.nodes[1].certs_dir), "insecure": False}
-    with _broken(cluster, apis, token, FAULTS[6]):
+    with _broken(cluster, apis, token, PROCESS_FAULTS[6]):
         made = ask_node(values, LOG_USER_IN, SessionToMake(username=cluster.username, lifetime_s=4 * 3600.0))
         assert 880 < made.expires_at_s - time.time() <= 900
         assert _statuses(apis, made.token) == [200, 200, 200]
@@ -203,7 +277,7 @@ def test_the_command_on_a_node_s_host_makes_and_ends_sessions_without_a_primary(
     cluster: Cluster, apis: list[Api], token: str
 ) -> None:
     add_user(cluster, "operator", "LOGIN IN ROLE admin")
-    with _broken(cluster, apis, token, FAULTS[6]):
+    with _broken(cluster, apis, token, PROCESS_FAULTS[6]):
         cookie = _command(cluster, 2, "login", "operator", "--only-cookie", "--expire-after=4h")
         made = cookie.partition("session=")[2].partition(";")[0]
         assert _statuses(apis, made) == [200, 200, 200]
@@ -215,7 +289,7 @@ def test_a_logout_without_a_primary_is_never_lost(cluster: Cluster, apis: list[A
     """Not when the primary is back, nor when the node that took it is started again meanwhile."""
     ended = log_in(cluster, apis[2], cluster.username)
     assert _statuses(apis, ended) == [200, 200, 200]
-    with _broken(cluster, apis, token, FAULTS[6]):
+    with _broken(cluster, apis, token, PROCESS_FAULTS[6]):
         assert apis[1].log_out(ended).status == 200
         assert _statuses(apis, ended) == [401, 401, 401]
         cluster.nodes[1].kill()
@@ -248,6 +322,95 @@ def test_a_node_with_another_authority_s_certificate_is_an_error_part(
     wait_until(lambda: _is_whole(apis, token), "all is well again", timeout_s=20, poll_s=0.1)
 
 
+@pytest.fixture(scope="module")
+def third(cluster: Cluster, apis: list[Api], token: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    """The door of node 3, which serves elsewhere from now on and is known by the same address."""
+    node = cluster.nodes[2]
+    assert node.certs_dir is not None
+    settings, inner_port = node.config.read_text("utf-8"), free_port()
+    own = f'http_addr = "{node.address}"'
+    assert settings.count(f"\n{own}") == 1
+    node.stop()
+    node.config.write_text(settings.replace(f"\n{own}", f'\nhttp_addr = "localhost:{inner_port}"'), "utf-8")
+    made = Door(
+        node.http_port,
+        inner_port=inner_port,
+        node_id=node.node_id,
+        certs_dir=node.certs_dir,
+        elsewhere=tmp_path_factory.mktemp("strangers"),
+    )
+    node.start()
+    wait_until(lambda: _is_whole(apis, token), "node 3 is back behind its door", timeout_s=20, poll_s=0.1)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("peer_fault", PEER_FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
+def test_a_peer_that_is_not_itself_costs_its_own_part_only(
+    cluster: Cluster,
+    apis: list[Api],
+    token: str,
+    accounts_id: int,
+    third: Door,
+    peer_fault: PeerFault,
+    fault_results: FaultResults,
+) -> None:
+    broken_id = cluster.nodes[2].node_id
+    paths = every_path(broken_id=broken_id, range_id=accounts_id)
+    fault = Fault(
+        peer_fault.name,
+        2,
+        not peer_fault.is_reached,
+        lambda cluster: peer_fault.make(cluster, third),
+        lambda cluster: peer_fault.mend(cluster, third),
+    )
+    logged_once = _logged_once(cluster, fault, is_unreadable=peer_fault.is_reached)
+    with logged_once, _broken(cluster, apis, token, fault, fault_results):
+        for moment in (FIRST, KNOWN):
+            with ThreadPoolExecutor(2) as threads:
+                answers = threads.map(lambda api: ask_everything(api, token, paths), apis[:2])
+            for answer in answers:
+                _require_parts(answer, broken_id, fault, moment)
+                _require_200(answer)
+                [error] = answer["/api/v2/sessions/"].json["errors"]
+                assert re.search(peer_fault.text, error["message"])
+                fault_results.take_answers(fault.name, moment, answer)
+
+
+def test_a_slow_peer_is_waited_for(
+    cluster: Cluster, apis: list[Api], token: str, accounts_id: int, third: Door, fault_results: FaultResults
+) -> None:
+    paths = every_path(broken_id=cluster.nodes[2].node_id, range_id=accounts_id)
+    fault = Fault(SLOW_PEER.name, 2, False, lambda c: SLOW_PEER.make(c, third), lambda c: SLOW_PEER.mend(c, third))
+    with _broken(cluster, apis, token, fault, fault_results):
+        for moment in (FIRST, KNOWN):
+            for api in apis[:2]:
+                answers = ask_everything(api, token, paths)
+                assert answers["/api/v2/sessions/"].elapsed_s > door.SLOW_S
+                assert {said(answer) for path, answer in answers.items() if "restart_safety" not in path} == {"whole"}
+                fault_results.take_answers(fault.name, moment, answers)
+
+
+def test_a_peer_that_leaves_one_question_unanswered_is_not_silent(
+    cluster: Cluster, apis: list[Api], token: str, accounts_id: int, third: Door, fault_results: FaultResults
+) -> None:
+    """Only that question waits for it, each time: whatever else is asked is answered."""
+    own = HALF_DEAF_PEER
+    paths = every_path(broken_id=cluster.nodes[2].node_id, range_id=accounts_id)
+    fault = Fault(own.name, 2, False, lambda c: own.make(c, third), lambda c: own.mend(c, third))
+    with _logged_once(cluster, fault), _broken(cluster, apis, token, fault, fault_results):
+        for moment in (FIRST, KNOWN):
+            answers = ask_everything(apis[0], token, paths)
+            for path, answer in answers.items():
+                if "restart_safety" not in path:
+                    assert said(answer) == ("named" if "sessions" in path else "whole"), (path, answer.text)
+            [error] = answers["/api/v2/sessions/"].json["errors"]
+            assert (
+                error["message"] == "error requesting session list from node 3 (NODE_STATUS_LIVE): no answer in time"
+            )
+            fault_results.take_answers(fault.name, moment, answers)
+
+
 def _complaints(api: Api, token: str, node_id: int, cause: str) -> bool:
     errors = api.get("sessions/", token).json["errors"]
     assert {error["node_id"] for error in errors} <= {node_id}
@@ -272,14 +435,39 @@ def _statuses(apis: list[Api], token: str) -> list[int]:
 
 
 @contextmanager
-def _broken(cluster: Cluster, apis: list[Api], token: str, fault: Fault) -> Iterator[None]:
+def _broken(
+    cluster: Cluster, apis: list[Api], token: str, fault: Fault, fault_results: FaultResults | None = None
+) -> Iterator[None]:
     """Broken inside the block; whole again, and known to be so by every node, afterwards."""
-    fault.make(cluster)
     try:
+        fault.make(cluster)
         yield
     finally:
         fault.mend(cluster)
+        mended = time.monotonic()
         wait_until(lambda: _is_whole(apis, token), f"all is well after: {fault.name}", timeout_s=20, poll_s=0.1)
+    if fault_results:
+        fault_results.take_recovery(fault.name, time.monotonic() - mended)
+
+
+@contextmanager
+def _logged_once(cluster: Cluster, fault: Fault, *, is_unreadable: bool = False) -> Iterator[None]:
+    """Each other node logs that the node is silent or can't be read, and that it is back, and nothing twice."""
+    others = [node for number, node in enumerate(cluster.nodes) if number != fault.number]
+    broken_id = cluster.nodes[fault.number].node_id
+    begins = [node.log.stat().st_size for node in others]
+    yield
+    for node, begin in zip(others, begins, strict=True):
+        lines = logged_since(node.log, begin)
+        assert max(Counter(lines).values(), default=0) <= 1, lines
+        assert _count(lines, "node is silent", broken_id) == fault.is_node_silent, lines
+        assert _count(lines, "node answers again", broken_id) == fault.is_node_silent, lines
+        assert _count(lines, "node's answer can't be read", broken_id, "sessions") == is_unreadable, lines
+        assert _count(lines, "node's answer can be read again", broken_id, "sessions") == is_unreadable, lines
+
+
+def _count(lines: list[str], event: str, node_id: int, question: str = "") -> int:
+    return sum(event in line and f"node_id={node_id}" in line and question in line for line in lines)
 
 
 def _is_whole(apis: list[Api], token: str) -> bool:
@@ -294,45 +482,33 @@ def _is_whole(apis: list[Api], token: str) -> bool:
     return True
 
 
-def _ask_everything(api: Api, token: str, broken_id: int, range_id: int) -> dict[str, Reply]:
-    """Every endpoint that reads, all at the same time; fails where one takes longer than it may."""
-    paths = {
-        "health": "health/",
-        "ready": "health/?ready=true",
-        "nodes": "nodes/",
-        "sessions": "sessions/",
-        "page": "sessions/?limit=1000",
-        "hot": "ranges/hot/",
-        "hot page": "ranges/hot/?limit=1000",
-        "own ranges": "nodes/local/ranges/",
-        "its ranges": f"nodes/{broken_id}/ranges/",
-        "range": f"ranges/{range_id}/",
-    }
-    with ThreadPoolExecutor(len(paths)) as threads:
-        answers = dict(zip(paths, threads.map(lambda path: api.get(path, token), paths.values()), strict=True))
-    assert max((answer.elapsed_s, name) for name, answer in answers.items())[0] < ANSWER_S
-    return answers
-
-
 def _require_parts(answers: dict[str, Reply], broken_id: int, fault: Fault, moment: str) -> None:
     """What each answer has to say of the node that is broken, and of the other two."""
     whole = {1, 2, 3} - {broken_id}
-    status_by_id = {each["node_id"]: each["liveness_status"] for each in answers["nodes"].json["nodes"]}
+    told = {path.removeprefix("/api/v2/"): answer for path, answer in answers.items()}
+    status_by_id = {each["node_id"]: each["liveness_status"] for each in told["nodes/"].json["nodes"]}
     assert status_by_id == {broken_id: UNAVAILABLE} | dict.fromkeys(whole, LIVE)
-    for name in ("sessions", "page"):
-        answer = answers[name].json
+    for path in ("sessions/", "sessions/?limit=1000"):
+        answer = told[path].json
         assert [error["node_id"] for error in answer["errors"]] == [broken_id]
         _require_text(answer["errors"][0]["message"], broken_id, "session list", fault, moment)
-    for name in ("hot", "hot page"):
-        _require_hot(answers[name].json, broken_id, fault, moment)
-    detail = answers["range"].json["responses_by_node_id"]
+    for path in ("ranges/hot/", "ranges/hot/?limit=1000"):
+        _require_hot(told[path].json, broken_id, fault, moment)
+    detail = told["ranges/{range_id}/"].json["responses_by_node_id"]
     assert sorted(detail) == ["1", "2", "3"]
     assert detail[str(broken_id)]["range_info"]["desc"]["range_id"] == 0
     assert all("error" not in detail[str(node_id)] for node_id in whole)
-    assert answers["its ranges"].status == 500
-    first, second, *_ = answers["its ranges"].text.splitlines(keepends=True)
+    its_ranges = told["nodes/{broken}/ranges/"]
+    assert its_ranges.status == 500
+    first, second, *_ = its_ranges.text.splitlines(keepends=True)
     assert (first, f"node {broken_id} " in second) == (GENERIC, True)
-    assert answers["health"].status == 200
+
+
+def _require_200(answers: dict[str, Reply]) -> None:
+    """Of a node with its server, whatever is wrong with another one."""
+    told = {path.removeprefix("/api/v2/"): answer for path, answer in answers.items()}
+    for path in told.keys() - {"nodes/{broken}/ranges/", *CONDITIONAL}:
+        assert told[path].status == 200, (path, told[path].text)
 
 
 def _require_hot(answer: dict[str, Any], broken_id: int, fault: Fault, moment: str) -> None:

@@ -16,7 +16,9 @@ from rangeland.config import SETTINGS, Setting, settings_of
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
-OTHER_PROGRAMS = re.compile(r"\b(curl|psql|openssl|python3?|pytest|apt-get|git|uv|cp|mkdir|kill|jq)\b")
+OTHER_PROGRAMS = re.compile(
+    r"\b(curl|psql|openssl|python3?|pytest|apt-get|git|uv|cp|mkdir|kill|jq|pg_dump|pg_dumpall|pg_restore)\b"
+)
 
 
 def text_of(name: str) -> str:

@@ -28,6 +28,7 @@ def test_a_bug_is_the_generic_500_and_tells_the_client_nothing_of_itself() -> No
         forwarding=nobody,
         unready=_stumble,
         verify_peer=nobody,
+        require_known=nobody,
         is_draining=nobody,
         role_header=nobody,
         insecure=False,

@@ -146,6 +146,17 @@ def test_a_clock_that_is_off_shows_to_a_tenth_of_a_second() -> None:
     assert [node.clock_offset_seconds for node in nodes] == [UNSET, 600.0, 0.0]
 
 
+@pytest.mark.parametrize("off_s", [-600, 600])
+def test_a_server_that_went_down_just_now_is_not_dead_by_a_clock_that_is_off(off_s: int) -> None:
+    nodes, _ = _merge(_answered(1, up=False, down_since_ns=NOW + off_s * S - S), ahead={1: float(off_s)})
+    assert nodes[0].liveness_status == Liveness.UNAVAILABLE
+
+
+def test_a_server_that_is_down_for_long_is_dead_also_by_a_clock_that_is_ahead() -> None:
+    nodes, _ = _merge(_answered(1, up=False, down_since_ns=NOW + 600 * S - 301 * S), ahead={1: 600.0})
+    assert nodes[0].liveness_status == Liveness.DEAD
+
+
 @pytest.mark.parametrize("membership", ["decommissioning", "decommissioned"])
 def test_who_is_no_active_member_is_decommissioning_while_it_lives_and_decommissioned_when_dead(
     membership: str,

@@ -94,7 +94,8 @@ def _require_member(asking: Asking, endpoint: Endpoint) -> None:
     """A node without an id knows no cluster yet, and one that was decommissioned isn't told of it any more: an empty
     or an old answer would be a wrong one."""
     services = asking.services
-    if endpoint.access is Access.READER and not services.cluster.is_member():
+    cluster = services.cluster
+    if endpoint.access is Access.READER and (not cluster.is_member() or cluster.refusal()):
         raise internal_error(services.unready() or "this node is not registered yet")
 
 

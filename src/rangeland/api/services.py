@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from rangeland.api.traffic import Traffic
 from rangeland.auth import Auth
-from rangeland.cluster import Cluster, Flights, Forwarding
+from rangeland.cluster import Cluster, Flights, Forwarding, Sender
 from rangeland.wire.nodes import NodeStatus
 
 
@@ -20,6 +20,7 @@ class Services:
     forwarding: Forwarding
     unready: Callable[[], str | None]
     verify_peer: Callable[[str, str], str | None]  # (token, path) → its body's digest; raises PeerError
+    require_known: Callable[[Sender, float], Awaitable[None]]  # (who asks, deadline); raises StrangerError
     is_draining: Callable[[], bool]
     role_header: Callable[[], str]
     insecure: bool

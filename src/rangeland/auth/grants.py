@@ -1,25 +1,35 @@
-"""What one server says of a web session and its user, and the signature that makes a row of the table count."""
+"""What one server says of a web session and its user, and the signature that makes a row of the table count.
+
+While somebody holds a lock on the table, a session that this node has read in the last 15 minutes still counts,
+with the user's rights of now. See docs/decisions/0023-sessions-outlive-a-lock-on-their-table.md.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import time
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import structlog
 from msgspec import structs
 
 from rangeland.auth.revocations import Revocations
 from rangeland.cluster.peer_token import derived
-from rangeland.pg import Server
+from rangeland.errors import ServerError
+from rangeland.pg import LOCK_NOT_AVAILABLE, Server
 from rangeland.wire.members import Grant, GrantParams, OfflineSession
 
 OFFLINE_LIFETIME_S = 900.0  # of a session made with the cluster key while there is no primary
 CLOCKS_S = 60.0  # what the clocks of two nodes may differ before such a session is refused
-KEPT = 1000  # such sessions at once: each was made by hand
+OFFLINE_KEPT = 1000  # such sessions at once: each was made by hand
+KEPT_S = OFFLINE_LIFETIME_S  # the same price: a session without the table that could end it
+KEPT = 10_000
+_RIGHTS = ("is_admin", "is_monitor", "may_read_redacted", "fresh", "paused", "known_user", "replayed_lsn")
 
 log = structlog.get_logger()
 
@@ -36,6 +46,8 @@ class Grants:
     def __init__(self, server: Server, revocations: Revocations, *, keys: Sequence[bytes]) -> None:
         self._server = server
         self._revocations = revocations
+        self._revocations.on_end = self.forget
+        self._kept: OrderedDict[int, tuple[Grant, float]] = OrderedDict()  # with the time when it was read
         self.use(keys)
         self._offline: dict[int, _Kept] = {}
         self.admin_role = "admin"
@@ -44,29 +56,25 @@ class Grants:
         """Sign rows with the first of these keys from now on, and accept those that any of them signed."""
         self._mac_keys = [derived(key, "web session") for key in keys]
         self._offline_keys = [derived(key, "offline session") for key in keys]
+        self.forget_all()
 
     async def answer(self, params: GrantParams, deadline: float) -> Grant:
         """What this node's server says. Raises: ServerError."""
         offline = self._live_offline(params.id)
-        rows = await self._server.fetch(
-            "auth",
-            "read_grant",
-            deadline=deadline,
-            id=params.id,
-            username=offline.username if offline else params.username,
-            admin_role=self.admin_role,
-        )
-        hashed, username, created, expires, revoked, mac, *facts = rows[0]
-        is_admin, is_monitor, may_read_redacted, fresh, paused, known_user, replayed_lsn = facts
-        rights = {
-            "is_admin": is_admin,
-            "is_monitor": is_monitor,
-            "may_read_redacted": may_read_redacted,
-            "fresh": fresh,
-            "paused": paused,
-            "known_user": known_user,
-            "replayed_lsn": replayed_lsn,
-        }
+        username = offline.username if offline else params.username
+        try:
+            row = await self._row("read_grant", deadline, id=params.id, username=username)
+        except ServerError as exc:
+            kept = self._kept_grant(params.id)
+            if exc.sqlstate != LOCK_NOT_AVAILABLE or (kept is None and offline is None):
+                raise
+            username = kept.username if kept else username
+            now_granted = await self._row("read_rights", deadline, username=username)
+            row = (None, username, None, None, None, None, *now_granted)
+            if kept is not None:
+                return structs.replace(kept, **_rights(row), revoked=self._revocations.has(params.id))
+        hashed, username, created, expires, revoked, mac, *_ = row
+        rights = _rights(row)
         is_over = self._revocations.has(params.id)
         if offline is not None:
             return Grant(
@@ -82,7 +90,7 @@ class Grants:
         if not self._is_signed(mac, _signed_text(params.id, hashed, username, created, expires)):
             log.warning("a web session without a valid signature was ignored", session_id=params.id)
             return Grant(found=False, **rights)
-        return Grant(
+        grant = Grant(
             found=True,
             hashed_secret=hashed,
             username=username,
@@ -90,6 +98,32 @@ class Grants:
             revoked=revoked or is_over,
             **rights,
         )
+        self._keep(params.id, grant)
+        return grant
+
+    def forget(self, session_ids: Iterable[int]) -> None:
+        """They ended: from now on only the table may say what they are."""
+        for session_id in session_ids:
+            self._kept.pop(session_id, None)
+
+    def forget_all(self) -> None:
+        """What was read so far may be out of date."""
+        self._kept.clear()
+
+    def _keep(self, session_id: int, grant: Grant) -> None:
+        self._kept.pop(session_id, None)
+        if not grant.revoked:
+            self._kept[session_id] = (grant, time.monotonic())
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+
+    def _kept_grant(self, session_id: int) -> Grant | None:
+        grant, read_at = self._kept.get(session_id, (None, 0.0))
+        return grant if time.monotonic() - read_at < KEPT_S else None
+
+    async def _row(self, name: str, deadline: float, **params: Any) -> tuple[Any, ...]:
+        rows = await self._server.fetch("auth", name, deadline=deadline, admin_role=self.admin_role, **params)
+        return rows[0]
 
     def signed_offline(self, session_id: int, hashed: bytes, username: str, expires_at_s: float) -> OfflineSession:
         """A session that no table holds, with the signature that every node asks for."""
@@ -108,7 +142,7 @@ class Grants:
             longest_s = session.expires_at_s - now
             if not self._is_signed_offline(session):
                 log.warning("a session without a valid signature was refused", session_id=session.id)
-            elif 0 < longest_s <= OFFLINE_LIFETIME_S + CLOCKS_S and len(self._offline) < KEPT:
+            elif 0 < longest_s <= OFFLINE_LIFETIME_S + CLOCKS_S and len(self._offline) < OFFLINE_KEPT:
                 self._offline.setdefault(session.id, _Kept(session, steady + min(longest_s, OFFLINE_LIFETIME_S)))
 
     def offline_of(self, username: str) -> list[OfflineSession]:
@@ -143,6 +177,11 @@ def _is_live(kept: _Kept, now: float, steady: float) -> bool:
 def _offline_text(session: OfflineSession) -> bytes:
     expires = int(session.expires_at_s * 1000)
     return f"{session.id}|{session.hashed_secret.hex()}|{expires}|{session.username}".encode()
+
+
+def _rights(row: Sequence[Any]) -> dict[str, Any]:
+    """The last columns of both statements."""
+    return dict(zip(_RIGHTS, row[-len(_RIGHTS) :], strict=True))
 
 
 def _signed_text(session_id: int, hashed: bytes, username: str, created: datetime, expires: datetime) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import structlog
 
@@ -45,6 +45,7 @@ class Revocations:
         self._complete = asyncio.Event()
         self.doubted = 0  # times that this node may have missed some
         self._ticked_at = time.monotonic()
+        self.on_end: Callable[[Iterable[int]], None] = lambda _: None
         self.expires_by_id: dict[int, int] = {}
 
     def has(self, session_id: int) -> bool:
@@ -189,7 +190,8 @@ class Revocations:
             )
 
     def _take(self, expires_by_id: dict[int, int]) -> None:
-        now = time.time()
+        now = self._cluster.now_s()
+        self.on_end(expires_by_id)
         self.expires_by_id |= expires_by_id
         for session_id in [each for each, expires in self.expires_by_id.items() if expires < now]:
             del self.expires_by_id[session_id]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -87,9 +86,11 @@ class WebSessionKeeper:
             raise NotRecognisedError
         await self._revocations.require_complete(deadline=deadline)
         session_id, secret = decoded
+        if self._revocations.has(session_id):  # whatever a server says, or can't say
+            raise NotRecognisedError
         grant = await self._grant(session_id, deadline)
         is_same = hmac.compare_digest(grant.hashed_secret, hashlib.sha256(secret).digest())
-        is_over = grant.revoked or self._revocations.has(session_id) or grant.expires_at_s <= time.time()
+        is_over = grant.revoked or self._revocations.has(session_id) or grant.expires_at_s <= self._cluster.now_s()
         if not grant.found or not is_same or is_over:
             raise NotRecognisedError
         return Caller(
@@ -104,6 +105,7 @@ class WebSessionKeeper:
     def forget_known(self) -> None:
         """Trust no cached token: this process may have been stopped while sessions were ended."""
         self._known.clear()
+        self._grants.forget_all()
 
     async def log_out(self, caller: Caller, *, client_address: str, deadline: float) -> None:
         """End the caller's session everywhere."""

@@ -7,6 +7,7 @@ import contextlib
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
 
 import structlog
@@ -24,6 +25,7 @@ from rangeland.errors import (
     ServerDownError,
     ServerError,
     StateError,
+    StrangerError,
 )
 from rangeland.merge.part import Part, PartError, Topology
 from rangeland.pg import Role, Server
@@ -40,10 +42,15 @@ PREFIX = "/_peer/v1/"
 DECOMMISSIONED = "decommissioned"
 NODE_HEADER, ROLE_HEADER, TIME_HEADER = "x-rangeland-node", "x-rangeland-role", "x-rangeland-time-ns"
 TIMEOUT_HEADER = "x-rangeland-timeout-ms"
+SENDER_HEADER = "x-rangeland-from"  # of a question: see Sender
+MEMBER_HEADER, SERVER_HEADER = "x-rangeland-registered-us", "x-rangeland-server"  # of an answer
 MARGIN_S = 0.25  # what a peer's answer may take to travel and be merged
 PARALLEL = 100  # as the reference
 PEER_TIMEOUT_S = 4.0  # as the reference's dial
 _NUMBER = re.compile(r"[0-9]{1,19}")  # an int64, as a header tells it
+PATIENCE_S = 1.5  # with one's own server where another's would do; that finds out in 2.2 s that its server hangs
+CLOCK_NOISE_S = PEER_TIMEOUT_S  # an answer's way here may make a right clock look that far behind
+_SENDER = re.compile(r"([0-9]{1,10});([0-9]{1,19});([0-9a-f-]{0,36})")
 RETRY_S = 2.0  # a silent node is tried again in the background
 ROLE_AGE_S = 5.0  # older news of who is the primary are asked for anew
 # Before our own primary is written to, nobody may have been promoted beside it: news of the others may be this old.
@@ -52,6 +59,24 @@ CLAIM_AGE_S, CLAIM_AGE_PER_PEER_S = 1.0, 0.01
 CLAIM_PATIENCE_S = 1.0  # a node that hangs doesn't hold a write up for longer
 
 log = structlog.get_logger()
+
+
+class UnreadableError(PeerError):
+    """A node answered with a 200 that is no answer to the question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who asks: `node_id` 0 before it is registered, `registered_at_us` 0 while its own server doesn't have its row,
+    `cluster_id` "" until its server was read.
+    """
+
+    node_id: int
+    registered_at_us: int
+    cluster_id: str
+
+    def __str__(self) -> str:
+        return f"{self.node_id};{self.registered_at_us};{self.cluster_id}"
 
 
 class Cluster:
@@ -75,6 +100,7 @@ class Cluster:
         self.cluster_id = ""
         self.http_addr = http_addr
         self.sql_addr = sql_addr
+        self.registered_at_us = 0  # of this node's row in its own server's table; 0: that has none
         self.members: dict[int, Member] = {}
         self.peers: dict[int, Peer] = {}
         self.answers: Mapping[str, Answer] = {}
@@ -108,10 +134,46 @@ class Cluster:
             if member.http_addr == self.http_addr:
                 self.node_id = member.node_id
 
+    def hear_of(self, hello: Hello) -> None:
+        """A node that introduces itself tells which server it is beside, as its answers do."""
+        member = self.members.get(hello.node_id)
+        if member is not None and member.http_addr == hello.http_addr:
+            self.peers[hello.node_id].server_id = hello.server_id
+
     def is_member(self) -> bool:
         """Whether this node is registered and was not decommissioned."""
         own = self.members.get(self.node_id)
         return bool(self.node_id) and (own is None or own.membership != DECOMMISSIONED)
+
+    def knows(self, sender: Sender) -> bool:
+        """Whether that is a node of this cluster, by what is known here now."""
+        member = self.members.get(sender.node_id)
+        if sender.cluster_id and self.cluster_id and sender.cluster_id != self.cluster_id:
+            return False
+        if sender.node_id == 0:
+            return True  # it is about to ask for its id
+        return member is not None and _is_same(member, sender.registered_at_us)
+
+    def refusal(self) -> str:
+        """Why a member takes this node for a stranger; "" where none does."""
+        found = [
+            f"{self.members[each].http_addr}: {why}" for each in self.active_ids() if (why := self._refusal(each))
+        ]
+        return found[0] if found else ""
+
+    def rival(self) -> Member | None:
+        """Another node that answers and is beside the same server; None where there is none, as it should be."""
+        others = [each for each in self.active_ids() if each != self.node_id]
+        own = self._server.server_id
+        return next((self.members[each] for each in others if own and self.peers[each].server_id == own), None)
+
+    def beside(self, server_id: str) -> Member | None:
+        """The node that answered when last asked and is beside that server, this one included."""
+        if not server_id:
+            return None
+        is_own = server_id == self._server.server_id and self.node_id in self.active_ids()
+        found = [each for each in self.active_ids() if each in self.peers and self.peers[each].server_id == server_id]
+        return self.members.get(self.node_id if is_own else found[0]) if is_own or found else None
 
     def active_ids(self) -> list[int]:
         """Every node that was not decommissioned, ascending, this one included."""
@@ -162,6 +224,14 @@ class Cluster:
             for peer in self.peers.values()
             if peer.heard_at_ns and not peer.silent_since_ns and peer.node_id != self.node_id
         }
+
+    def now_s(self) -> float:
+        """Seconds since 1970 by the clock of the primary's node, which begins and ends web sessions; by this node's
+        where the two agree, or where there is no primary.
+        """
+        peer = self.peers.get(self._primary_id() or 0)
+        offset_s = peer.clock_offset_s if peer is not None else 0.0
+        return time.time() + (offset_s if abs(offset_s) > CLOCK_NOISE_S else 0.0)
 
     # asking
 
@@ -215,20 +285,24 @@ class Cluster:
         )
 
     async def ask_any(self, question: Question[P, A], params: P, *, deadline: float) -> Part[A]:
-        """One part, of something that every server of the cluster knows: this node's; where its server is down, that
-        of the next node whose server isn't. Where nobody can say, this node's own error. Never raises.
+        """One part, of something that every server of the cluster knows: this node's; where that fails or takes
+        long, the next node's that has one. Where nobody can say, this node's own error. Never raises.
         """
-        own = await self.ask(self.node_id, question, params, deadline=deadline)
-        if own.error is None or own.error.liveness is Liveness.LIVE:
-            return own
-        for node_id in self._likeliest_ids():
-            now = asyncio.get_running_loop().time()
-            part = await self.ask(
-                node_id, question, params, deadline=now + (deadline - now) / 2
-            )  # a next one may be left
-            if part.error is None:
-                return part
-        return own
+        own = asyncio.create_task(self.ask(self.node_id, question, params, deadline=deadline))
+        try:
+            left_s = deadline - asyncio.get_running_loop().time()
+            await asyncio.wait({own}, timeout=max(0.0, min(PATIENCE_S, left_s / 3)))
+            for node_id in self._likeliest_ids():
+                if own.done() and own.result().error is None:
+                    break
+                now = asyncio.get_running_loop().time()
+                half = now + (deadline - now) / 2  # a next one may be left
+                part = await self.ask(node_id, question, params, deadline=half)
+                if part.error is None:
+                    return part
+            return await own
+        finally:
+            own.cancel()
 
     async def ask_primary(self, question: Question[P, A], params: P, *, deadline: float) -> A:
         """The answer of the primary's node; of two primaries the higher timeline's.
@@ -255,7 +329,9 @@ class Cluster:
     async def ask_address(self, http_addr: str, question: Question[P, A], params: P, *, deadline: float) -> A:
         """Ask a node of which only the address is known (--join). Raises: PeerError, NotPrimaryError."""
         base = f"{self._scheme}://{http_addr}"
-        return await ask_signed(self._client, self._tokens, base, question, params, deadline=deadline)
+        return await ask_signed(
+            self._client, self._tokens, base, question, params, deadline=deadline, sender=self.sender()
+        )
 
     def hello(self, *, look: bool = False) -> Hello:
         is_up = self._server.down is None
@@ -266,7 +342,11 @@ class Cluster:
             look=look,
             role=self._server.role.value if is_up else Role.UNKNOWN.value,
             timeline=self._server.timeline if is_up else 0,
+            server_id=self._server.server_id if is_up else "",
         )
+
+    def sender(self) -> Sender:
+        return Sender(self.node_id, self.registered_at_us, self.cluster_id)
 
     def came_by(self, node_id: int) -> None:
         """A node introduced itself: one that was silent is asked again now, not in some seconds."""
@@ -297,28 +377,58 @@ class Cluster:
     async def _ask_peer(self, member: Member, question: Question[P, A], params: P, deadline: float) -> A:
         peer = self.peers[member.node_id]
         deadline = min(deadline, asyncio.get_running_loop().time() + PEER_TIMEOUT_S)
+        begun_ns = time.time_ns()
         try:
             reply = await self._post(member.http_addr, question, params, deadline, offset_s=peer.clock_offset_s)
             peer.clock_offset_s = clock_offset_s(reply.headers)
             if reply.status == 401 and TIME_HEADER in reply.headers:
                 reply = await self._post(member.http_addr, question, params, deadline, offset_s=peer.clock_offset_s)
-            if reply.headers.get(NODE_HEADER) not in (str(member.node_id), "0"):
-                raise PeerError(f"{member.http_addr} is not node {member.node_id}")
+            told_id = reply.headers.get(NODE_HEADER)
+            is_older = told_id is None and reply.status == 404  # it doesn't know the question
+            if not is_older and told_id not in (str(member.node_id), "0"):
+                raise PeerError(f"{member.http_addr} is not node {member.node_id}, or refuses: {_first_line(reply)}")
+            if not _is_same(member, _number(reply.headers.get(MEMBER_HEADER, ""))):
+                raise PeerError(f"{member.http_addr} is node {member.node_id} of a copy of this cluster")
         except PeerError as exc:
+            if peer.heard_at_ns > begun_ns:  # it has answered another question meanwhile: silent it is not
+                raise PeerError(str(exc), reached=True) from exc
             self._missed(member, peer, exc)
             raise
         role, timeline = _role(reply)
         if peer.silent_since_ns:
             log.info("node answers again", node_id=member.node_id)
-        peer.heard(now_ns=time.time_ns(), role=role, timeline=timeline)
+        server_id = reply.headers.get(SERVER_HEADER, "")
+        peer.heard(now_ns=time.time_ns(), role=role, timeline=timeline, server_id=server_id)
         self._compare_primaries()
-        return _answer(question, reply)
+        try:
+            return self._readable(peer, question, reply)
+        except StrangerError as exc:
+            peer.refusal = str(exc)
+            raise
+
+    def _readable(self, peer: Peer, question: Question[P, A], reply: Reply) -> A:
+        """The answer; that a peer begins or ends to answer a question with something unreadable is logged once."""
+        try:
+            answer = _answer(question, reply)
+        except UnreadableError as exc:
+            if question.path not in peer.unreadable:
+                log.warning(
+                    "node's answer can't be read", node_id=peer.node_id, question=question.path, cause=str(exc)
+                )
+            peer.unreadable.add(question.path)
+            raise
+        if question.path in peer.unreadable:
+            log.info("node's answer can be read again", node_id=peer.node_id, question=question.path)
+            peer.unreadable.discard(question.path)
+        return answer
 
     async def _post(
         self, http_addr: str, question: Question[P, A], params: P, deadline: float, *, offset_s: float
     ) -> Reply:
         base = f"{self._scheme}://{http_addr}"
-        return await _post_signed(self._client, self._tokens, base, question, params, deadline, offset_s)
+        return await _post_signed(
+            self._client, self._tokens, base, question, params, deadline, offset_s, self.sender()
+        )
 
     def _missed(self, member: Member, peer: Peer, exc: PeerError) -> None:
         if exc.reached:
@@ -344,6 +454,11 @@ class Cluster:
                 await self.on_return(member.node_id, answer)
             except RangelandError:
                 continue
+
+    def _refusal(self, node_id: int) -> str:
+        """A silent node refuses nobody."""
+        peer = self.peers.get(node_id)
+        return peer.refusal if peer is not None and not peer.silent_since_ns else ""
 
     def _likeliest_ids(self) -> list[int]:
         """The other nodes that were not silent when last asked."""
@@ -422,12 +537,20 @@ async def _ignore(_node_id: int, _answer: HelloAnswer) -> None:
 
 
 async def ask_signed(
-    client: Client, tokens: PeerTokens, base: str, question: Question[P, A], params: P, *, deadline: float
+    client: Client,
+    tokens: PeerTokens,
+    base: str,
+    question: Question[P, A],
+    params: P,
+    *,
+    deadline: float,
+    sender: Sender | None = None,
 ) -> A:
     """Ask the node at `base` (scheme://HOST:PORT), as a command does. Raises: PeerError, NotPrimaryError."""
-    reply = await _post_signed(client, tokens, base, question, params, deadline, 0.0)
+    reply = await _post_signed(client, tokens, base, question, params, deadline, 0.0, sender)
     if reply.status == 401 and TIME_HEADER in reply.headers:
-        reply = await _post_signed(client, tokens, base, question, params, deadline, clock_offset_s(reply.headers))
+        offset_s = clock_offset_s(reply.headers)
+        reply = await _post_signed(client, tokens, base, question, params, deadline, offset_s, sender)
     return _answer(question, reply)
 
 
@@ -439,6 +562,7 @@ async def _post_signed(
     params: P,
     deadline: float,
     offset_s: float,
+    sender: Sender | None,
 ) -> Reply:
     path = PREFIX + question.path
     left_s = deadline - asyncio.get_running_loop().time() - MARGIN_S
@@ -450,12 +574,17 @@ async def _post_signed(
         "content-type": "application/json",
         TIMEOUT_HEADER: str(int(left_s * 1000)),
     }
+    if sender is not None:
+        headers[SENDER_HEADER] = str(sender)
     return await client.request("POST", base + path, deadline=deadline, headers=headers, body=body)
 
 
 def _newer(known: Member, told: Member) -> Member:
     """What is told now, but for what it doesn't know or knows of old."""
+    if known.registered_at_us > told.registered_at_us > 0:
+        return known  # a number that was given again: the row of the first was lost with a primary
     member = told if told.status is not None else structs.replace(told, status=known.status)
+    member = member if told.registered_at_us else structs.replace(member, registered_at_us=known.registered_at_us)
     if member.membership_version >= known.membership_version:
         return member
     return structs.replace(member, membership=known.membership, membership_version=known.membership_version)
@@ -466,15 +595,36 @@ def _answer(question: Question[P, A], reply: Reply) -> A:
         try:
             return decode(question.returns, reply.body)
         except DecodeError as exc:
-            raise PeerError(f"its answer to {question.path} can't be read: {exc}", reached=True) from exc
-    text = reply.body.decode(errors="replace").partition("\n")[0][:500]
+            raise UnreadableError(f"its answer to {question.path} can't be read: {exc}", reached=True) from exc
+    text = _first_line(reply)
     match reply.status:
+        case 403:
+            raise StrangerError(text)
         case 421:
             raise NotPrimaryError(text)
         case 503:
             raise ServerDownError(text)
         case _:
             raise PeerError(text or f"it answered with status {reply.status}", reached=True)
+
+
+def _first_line(reply: Reply) -> str:
+    return reply.body[:500].decode(errors="replace").partition("\n")[0]
+
+
+def parse_sender(text: str) -> Sender | None:
+    """What SENDER_HEADER says; None where it is absent or says nothing that can be read."""
+    found = _SENDER.fullmatch(text)
+    return Sender(int(found[1]), int(found[2]), found[3]) if found else None
+
+
+def _is_same(member: Member, registered_at_us: int) -> bool:
+    """Whether the row that a node has of itself is the one that we know; a copied cluster gives one number again."""
+    return not registered_at_us or not member.registered_at_us or registered_at_us == member.registered_at_us
+
+
+def _number(text: str) -> int:
+    return int(text) if _NUMBER.fullmatch(text) else 0
 
 
 def clock_offset_s(headers: Mapping[str, str]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rangeland.merge.nodes import liveness_when_down
 from rangeland.wire.nodes import Liveness
@@ -20,12 +20,16 @@ class Peer:
     cause: str = ""  # why it is silent
     reached: bool = True  # silent, but something answered at its address
     clock_offset_s: float = 0.0  # its clock less ours
+    unreadable: set[str] = field(default_factory=set)  # paths of questions that it last answered with something else
+    server_id: str = ""  # of its server; "" while that is down or unknown
+    refusal: str = ""  # why it takes this node for a stranger; "": it does not
 
-    def heard(self, *, now_ns: int, role: str, timeline: int) -> None:
-        self.role, self.timeline = role, timeline
+    def heard(self, *, now_ns: int, role: str, timeline: int, server_id: str) -> None:
+        self.role, self.timeline, self.server_id = role, timeline, server_id
         self.heard_at_ns = now_ns
         self.silent_since_ns = 0
         self.cause = ""
+        self.refusal = ""
 
     def missed(self, *, now_ns: int, cause: str, reached: bool) -> None:
         """A question went unanswered; the time of the first one in a row stays."""
@@ -34,6 +38,7 @@ class Peer:
         self.cause = cause
         self.reached = reached
         self.role = "unknown"
+        self.server_id = ""
 
     def liveness(self, *, now_ns: int) -> Liveness:
         if not self.silent_since_ns:

@@ -48,6 +48,7 @@ class NodeProcess:
         self.config = workplace.write_file(self.home / "rangeland.toml", _to_toml(settings))
         self.log = self.home / "node.log"
         self.node_id = 0  # 0: not yet known
+        self.env: dict[str, str] = {}  # beside the workplace's, from the next start on
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -81,7 +82,7 @@ class NodeProcess:
         """Start it; `wait_until_ready` returns when it serves."""
         with self.log.open("ab") as log:
             self._process = self.workplace.start(
-                [*program(), "start", "--config", self.config], directory=self.home, output=log
+                [*program(), "start", "--config", self.config], directory=self.home, env=self.env, output=log
             )
 
     def wait_until_serving(self) -> None:

@@ -72,9 +72,10 @@ def _is_active(membership: str) -> bool:
 def _answered(part: StatusPart, membership: str, clock_offset_s: float | None, now_ns: int) -> NodeStatus:
     """Of a server that is down role and timeline are left out, too: another was promoted, or will be."""
     knows_role = part.server_up and part.role != "unknown"
+    its_now_ns = now_ns + round((clock_offset_s or 0.0) * 1e9)  # it tells by its own clock since when it is down
     return structs.replace(
         part.status,
-        liveness_status=liveness_of(part, membership, now_ns),
+        liveness_status=liveness_of(part, membership, its_now_ns),
         membership=membership,
         role=part.role if knows_role else "",
         timeline=part.timeline if part.server_up else 0,

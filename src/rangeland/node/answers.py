@@ -68,6 +68,7 @@ def make_answers(
                 [Member(node_id=params.node_id, http_addr=params.http_addr, sql_addr=params.sql_addr)]
             )
         cluster.came_by(params.node_id)
+        cluster.hear_of(params)
         return HelloAnswer(
             node_id=cluster.node_id,
             cluster_id=cluster.cluster_id,

@@ -18,8 +18,8 @@ from rangeland.collect.sessions import SessionCollector
 from rangeland.collect.sizes import SizeBook
 from rangeland.collect.tables import TableCollector
 from rangeland.collect.users import collect_users
-from rangeland.errors import RangelandError
-from rangeland.pg import Server
+from rangeland.errors import RangelandError, ServerError
+from rangeland.pg import LOCK_NOT_AVAILABLE, Server
 from rangeland.state import tables
 from rangeland.wire.events import EventsAnswer
 from rangeland.wire.members import DatabasesToNumber
@@ -47,6 +47,7 @@ class Collectors:
         self._server = server
         self._cluster = cluster
         self._draining = draining
+        self._numbers: dict[int, int] = {}
         databases = Databases(server, self._number_databases)
         self.databases = DatabaseCollector(server)
         self.tables = TableCollector(server, databases)
@@ -112,9 +113,15 @@ class Collectors:
     async def _number_databases(self, oids: list[int], *, deadline: float) -> dict[int, int]:
         """The number of each database, by oid; new ones are numbered by the primary's node.
 
-        One that can't be numbered now, as there is no primary, is absent.
+        One that can't be numbered now, as there is no primary, is absent. A number is given once: while the table
+        is locked, those that were read before count.
         """
-        numbers = await tables.list_database_numbers(self._server, deadline=deadline)
+        try:
+            self._numbers = await tables.list_database_numbers(self._server, deadline=deadline)
+        except ServerError as exc:
+            if exc.sqlstate != LOCK_NOT_AVAILABLE or not self._numbers:
+                raise
+        numbers = self._numbers
         missing = [oid for oid in oids if oid not in numbers]
         if not missing:
             return numbers

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from rangeland.auth import Auth
-from rangeland.cluster import Cluster, EventLog
+from rangeland.cluster import Cluster, EventLog, Sender
 from rangeland.cluster import questions as q
 from rangeland.cluster.peer_token import derived
-from rangeland.errors import NotPrimaryError, RangelandError, RefusedError, StateError
+from rangeland.errors import NotPrimaryError, PeerError, RangelandError, RefusedError, StateError, StrangerError
 from rangeland.pg import Role, Server
 from rangeland.state import tables
 from rangeland.wire.events import (
@@ -26,11 +26,14 @@ from rangeland.wire.events import (
     NodeRestart,
 )
 from rangeland.wire.json import DecodeError, decode, encode
-from rangeland.wire.members import Members, MembershipChange, Registration, StatusToKeep
+from rangeland.wire.members import Member, Members, MembershipChange, Registration, StatusToKeep
 from rangeland.wire.nodes import NodeStatus
 from rangeland.wire.parts import Nothing, StatusPart
 
 RETRY_S = 0.25
+REFUSED_S = 2.0
+ROW_POLL_S = 0.02  # replication takes milliseconds
+LOOK_S = 0.5  # strangers make this node look around no more often
 TRY_TIMEOUT_S = 2.0
 STATUS_AGE_S = 600.0  # the kept status is at most this old while somebody asks
 TICK_S = 1.0
@@ -64,6 +67,8 @@ class Membership:
         self._kept_at = 0.0
         self._changed = asyncio.Event()
         self._doubtful = asyncio.Event()
+        self._looked_at = 0.0  # loop time
+        self._doubt: str | None = None  # as last logged
         self.registered = asyncio.Event()
         self.trouble: str | None = "this node is not registered yet"
         self._said: set[str] = set()  # each of the addresses fails in a few ways, and each is told once
@@ -80,6 +85,7 @@ class Membership:
     async def run(self) -> None:
         """Register, then watch for changes, until cancelled."""
         await self._register()
+        await self._wait_for_row()
         await self._greet()
         self.trouble = None  # not before: the others know which sessions have ended
         self._tell_start()
@@ -108,6 +114,13 @@ class Membership:
             self._doubtful.clear()
             await self._greet()
 
+    async def run_doubts(self) -> None:
+        """Look again, each second, at what puts this node's membership in doubt."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            with contextlib.suppress(RangelandError):  # the next round tries again
+                await self._look_at_doubts()
+
     def status_was_asked(self) -> None:
         """While somebody asks, what the table keeps of this node is at most ten minutes old."""
         if self._kept_at and asyncio.get_running_loop().time() - self._kept_at > STATUS_AGE_S:
@@ -117,14 +130,18 @@ class Membership:
 
     async def _register(self) -> None:
         while self._cluster.node_id == 0:
+            wait_s = RETRY_S
             try:
                 await self._register_here()
+            except RefusedError as exc:
+                self._say(str(exc))
+                wait_s = REFUSED_S
             except RangelandError as exc:
                 self._say(str(exc))
+            if self._cluster.node_id == 0 and wait_s < REFUSED_S:
+                wait_s = await self._register_elsewhere()
             if self._cluster.node_id == 0:
-                await self._register_elsewhere()
-            if self._cluster.node_id == 0:
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(wait_s)
         self.registered.set()
         log.info("registered", node_id=self._cluster.node_id, nodes=len(self._cluster.members))
 
@@ -146,40 +163,142 @@ class Membership:
         if self._server.down is not None:
             raise StateError(f"the server is down: {self._server.down.reason}")
         await self.read_state(_soon())
-        if self._cluster.node_id == 0 and self._server.role is Role.PRIMARY:
-            await self._cluster.require_leading(deadline=_soon())
-            await self.answer_register(
-                Registration(http_addr=self._cluster.http_addr, sql_addr=self._cluster.sql_addr), _soon()
-            )
+        if self._server.role is Role.PRIMARY:
+            await self._register_at_own_primary()
 
-    async def _register_elsewhere(self) -> None:
-        """Ask the nodes we have heard of; whichever has the primary registers us."""
+    async def _register_at_own_primary(self) -> None:
+        """Also for a second time: a row that was written to a primary that failed may not have come this far."""
+        if self._cluster.registered_at_us == 0:
+            await self._cluster.require_leading(deadline=_soon())
+            await self.answer_register(self._registration(), _soon())
+            self._note_own_row(await tables.list_members(self._server, deadline=_soon()))
+
+    def _registration(self) -> Registration:
+        hello = self._cluster.hello()
+        return Registration(http_addr=hello.http_addr, sql_addr=hello.sql_addr, server_id=hello.server_id)
+
+    async def _register_elsewhere(self) -> float:
+        """Ask the nodes we have heard of; whichever has the primary registers us. How long to wait before a next try:
+        who refuses has asked everybody.
+        """
+        wait_s = RETRY_S
         own = self._cluster.http_addr
         known = [member.http_addr for member in self._cluster.members.values()]
-        registration = Registration(http_addr=own, sql_addr=self._cluster.sql_addr)
         for address in dict.fromkeys([*self._join, *known]):
             if address == own or self._cluster.node_id:
                 continue
             try:
-                found = await self._cluster.ask_address(address, q.REGISTER, registration, deadline=_soon())
+                found = await self._cluster.ask_address(address, q.REGISTER, self._registration(), deadline=_soon())
             except NotPrimaryError:
                 continue
             except RangelandError as exc:
                 self._say(f"{address}: {exc}")
+                if isinstance(exc, PeerError) and exc.reached:
+                    wait_s = REFUSED_S
                 continue
             self._cluster.take_members(found.members)
+        return wait_s
 
     async def answer_register(self, params: Registration, deadline: float) -> Members:
-        """Give an address its id, on the primary's node, and tell everybody. Raises: NotPrimaryError, ServerError."""
+        """Give an address its id, on the primary's node. Raises: NotPrimaryError, RefusedError, ServerError."""
         self._server.require_primary()
         members = await tables.list_members(self._server, deadline=deadline)
         if all(member.http_addr != params.http_addr for member in members):
+            self._cluster.take_members(members)
+            await self._require_own_server(params, deadline)
             await tables.add_member(
                 self._server, http_addr=params.http_addr, sql_addr=params.sql_addr, deadline=deadline
             )
             members = await tables.list_members(self._server, deadline=deadline)
         self._cluster.take_members(members)
         return Members(members=members)
+
+    async def _require_own_server(self, params: Registration, deadline: float) -> None:
+        """A server has one node: a second one would show each of its sessions twice. A node that is silent is gone.
+
+        Raises: RefusedError.
+        """
+        now = asyncio.get_running_loop().time()
+        await self._cluster.ask_all(q.HELLO, self._cluster.hello(), deadline=now + (deadline - now) / 2)
+        beside = self._cluster.beside(params.server_id)
+        if beside is not None and beside.http_addr != params.http_addr:
+            raise RefusedError(_told_twice(beside))
+
+    async def require_known(self, sender: Sender, deadline: float) -> None:
+        """A node that asks must be of this cluster: by what is known here, by this server's table, or by what the
+        other members know. Raises: StrangerError.
+        """
+        if self._cluster.knows(sender):
+            return
+        if sender.cluster_id and self._cluster.cluster_id and sender.cluster_id != self._cluster.cluster_id:
+            raise StrangerError(f"this is cluster {self._cluster.cluster_id}, not {sender.cluster_id}: see --join")
+        await self._look_for(sender, deadline)
+        if self._cluster.knows(sender):
+            return
+        raise StrangerError(
+            f"its cluster knows no such node {sender.node_id}. If this server was restored or cloned, make it a "
+            "cluster of its own: 'rangeland init --new-cluster'. If this server is the true primary: 'rangeland node "
+            f"decommission {self._cluster.node_id}'"
+        )
+
+    async def _look_for(self, sender: Sender, deadline: float) -> None:
+        """Learn of new members; whoever asks, once in `LOOK_S`."""
+        now = asyncio.get_running_loop().time()
+        if self._looked_at and now - self._looked_at < LOOK_S:
+            return
+        self._looked_at = now
+        with contextlib.suppress(RangelandError):
+            self._cluster.take_members(await tables.list_members(self._server, deadline=deadline))
+        if self._cluster.knows(sender):
+            return
+        for part in await self._cluster.ask_all(q.HELLO, self._cluster.hello(), deadline=deadline):
+            if part.value is not None:
+                self._cluster.take_members(part.value.members)
+
+    async def _wait_for_row(self) -> None:
+        """A row that was just written to the primary is here in a moment, if this server follows it."""
+        until = _soon()
+        while not self._cluster.registered_at_us and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(ROW_POLL_S)
+            with contextlib.suppress(RangelandError):
+                await self._read_members(until)
+
+    async def _look_at_doubts(self) -> None:
+        """What made this node unready is looked at again until it is over."""
+        if self._server.down is not None or not self.registered.is_set():
+            return
+        self._tell_doubt()
+        if self.trouble:
+            self.changed()
+        if self._cluster.registered_at_us == 0:
+            found = await self._cluster.ask_primary(q.REGISTER, self._registration(), deadline=_soon())
+            self._cluster.take_members(found.members)
+            await self._read_members(_soon())
+        if self._cluster.refusal() or self._cluster.rival():
+            await self._greet()
+
+    def _tell_doubt(self) -> None:
+        doubt = self.doubt()
+        if doubt == self._doubt:
+            return
+        self._doubt = doubt
+        if doubt:
+            log.warning("this node is in doubt", cause=doubt)
+        else:
+            log.info("this node is in doubt no more")
+
+    def doubt(self) -> str | None:
+        """Why this node may be no member, or one too many, although it is registered; None: all is well."""
+        if refusal := self._cluster.refusal():
+            return f"this node is refused by {refusal}"
+        if rival := self._cluster.rival():
+            return _told_twice(rival)
+        if self._cluster.node_id and not self._cluster.registered_at_us and self._server.down is None:
+            return (
+                f"this server's copy of the cluster's tables lacks this node, though it is node "
+                f"{self._cluster.node_id} at the primary: does the server follow that primary?"
+            )
+        return None
 
     # changing who is a member
 
@@ -231,11 +350,27 @@ class Membership:
     async def read_state(self, deadline: float) -> None:
         """The cluster's facts and members, from this node's server. Raises: StateError, ServerError."""
         facts = await tables.read_facts(self._server, deadline=deadline)
+        _require_decided(facts)
+        if self._cluster.cluster_id not in ("", facts.cluster_id):
+            raise StateError(
+                f"the server is of cluster {facts.cluster_id} now, this node of {self._cluster.cluster_id}: "
+                "restart the node"
+            )
         await self._require_own_key(facts, deadline)
         self._cluster.cluster_id = facts.cluster_id
         self._auth.grants.admin_role = facts.admin_role
         self._auth.logins.login_database = facts.login_database
-        self._cluster.take_members(await tables.list_members(self._server, deadline=deadline))
+        await self._read_members(deadline)
+
+    async def _read_members(self, deadline: float) -> None:
+        members = await tables.list_members(self._server, deadline=deadline)
+        self._cluster.take_members(members)
+        self._note_own_row(members)
+
+    def _note_own_row(self, members: Sequence[Member]) -> None:
+        """A node without a row in its own server's table may be beside a server that doesn't follow the cluster's."""
+        own = [member.registered_at_us for member in members if member.http_addr == self._cluster.http_addr]
+        self._cluster.registered_at_us = own[0] if own else 0
 
     async def _require_own_key(self, facts: tables.ClusterFacts, deadline: float) -> None:
         """The first node of a cluster writes down a check value of its key; the others must match it.
@@ -271,11 +406,16 @@ class Membership:
     async def _refresh(self) -> None:
         try:
             await self.read_state(_soon())
+            if self._server.role is Role.PRIMARY:
+                await self._register_at_own_primary()
         except RangelandError as exc:
-            log.warning("the cluster's state can't be read", cause=str(exc))
+            if str(exc) != self.trouble:
+                log.warning("the cluster's state can't be read", cause=str(exc))
+            self.trouble = str(exc) if isinstance(exc, StateError) else self.trouble
             return
         finally:
             self._auth.revocations.write_again()
+        self.trouble = None
         self._kept_at = 0.0
         await self._greet()
 
@@ -309,6 +449,21 @@ class Membership:
         if trouble not in self._said:
             log.warning("not registered yet", cause=trouble)
             self._said.add(trouble)
+
+
+def _told_twice(other: Member) -> str:
+    return (
+        f"node {other.node_id} at {other.http_addr} is beside the same server, which has one node: stop either, "
+        "or let its --server-url name another server"
+    )
+
+
+def _require_decided(facts: tables.ClusterFacts) -> None:
+    if not facts.is_at_home:
+        raise StateError(
+            f"schema rangeland (cluster {facts.cluster_id}) was restored here from another server's dump: run "
+            "'rangeland init' with --after-upgrade if this server takes its place, --new-cluster if it is a copy"
+        )
 
 
 def _soon() -> float:

@@ -90,6 +90,7 @@ class Node:
             forwarding=Forwarding(self._cluster, self._client, self._tokens, scheme=settings.scheme),
             unready=self._unready,
             verify_peer=lambda token, path: self._tokens.verify(token, path, now_s=time.time()),
+            require_known=self._membership.require_known,
             is_draining=lambda: self._draining,
             role_header=self._role_header,
             insecure=settings.insecure,
@@ -150,6 +151,7 @@ class Node:
             asyncio.create_task(self._membership.run()),
             asyncio.create_task(self._membership.run_clock()),
             asyncio.create_task(self._membership.run_greetings()),
+            asyncio.create_task(self._membership.run_doubts()),
             asyncio.create_task(self._auth.revocations.run()),
             asyncio.create_task(self._as_member(self._collectors.run)),
             asyncio.create_task(self._as_member(self._events.run)),
@@ -254,10 +256,11 @@ class Node:
             return f"node {node_id} was decommissioned; 'rangeland node recommission {node_id}' takes it back"
         if self._server.down is not None:
             return f"the server is down: {self._server.down.reason}"
-        return self._membership.trouble
+        return self._membership.trouble or self._membership.doubt()
 
     def _role_header(self) -> str:
-        if self._server.down is not None:
+        """A server without this node's row may follow another primary than the cluster's: it claims nothing."""
+        if self._server.down is not None or not self._cluster.registered_at_us:
             return "unknown;0"
         return f"{self._server.role.value};{self._server.timeline}"
 

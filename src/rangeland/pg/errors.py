@@ -10,6 +10,7 @@ from rangeland.errors import MissingGrantError, ServerDownError, ServerError
 # Source: PostgreSQL, appendix A, "PostgreSQL Error Codes".
 _DOWN = {"57P01", "57P02", "57P03", "53300", "57P05"}
 DRIVER_REFUSED = "22000"  # data_exception: a value that the driver can't send, such as a text with a NUL
+LOCK_NOT_AVAILABLE = "55P03"  # lock_timeout: the server is well, a table of it is not to be had
 RETRIED = {"40001", "57P04"}  # a recovery conflict; a database that was dropped while we read it
 
 

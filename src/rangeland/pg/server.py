@@ -57,7 +57,8 @@ class Server:
 
     `down` is None while it answers. While it is down every question fails at once and a task tries to connect
     each second. A statement that is slow starts a probe; if that fails, too, the server is down, and whoever
-    waits for it is told so. `role`, `timeline` and `version` are as last heard.
+    waits for it is told so. `role`, `timeline`, `version` and `server_id` are as last heard; no two postmasters
+    have one `server_id`, and each start has a new one.
     """
 
     def __init__(self, url: str, *, on_change: Callable[[], None] | None = None) -> None:
@@ -65,6 +66,7 @@ class Server:
         self.version = 0
         self.role = Role.UNKNOWN
         self.timeline = 0
+        self.server_id = ""  # unknown
         self.warning: str | None = None
         self.down: Down | None = Down(time.time_ns(), "not connected yet")
         self.on_change = on_change or (lambda: None)
@@ -277,7 +279,7 @@ class Server:
         self.on_change()  # also where only the role is known yet
 
     def _identified(self, row: tuple[Any, ...]) -> None:
-        self.version, in_recovery, self.timeline = row
+        self.version, in_recovery, self.timeline, self.server_id = row
         self.role = Role.STANDBY if in_recovery else Role.PRIMARY
 
     async def _revive(self) -> None:

@@ -34,3 +34,31 @@ SELECT s.hashed_secret, s.username, s.created_at, s.expires_at, s.revoked_at IS 
   LEFT JOIN pg_roles a ON a.rolname = %(admin_role)s::text
   LEFT JOIN pg_roles m ON m.rolname = 'pg_monitor'
   LEFT JOIN pg_roles x ON x.rolname = 'rangeland_redacted';
+
+-- name: read_rights
+-- The rights of a user as in read_grant, without the table of web sessions: for the time that it is locked.
+-- since: 150000
+-- on: any
+-- takes: username text, admin_role text
+-- needs: rangeland
+-- returns: is_admin bool, is_monitor bool, may_read_redacted bool, fresh bool, paused bool, known_user bool,
+--   replayed_lsn int8
+SELECT coalesce(u.rolsuper OR pg_has_role(u.oid, a.oid, 'USAGE'), false),
+       coalesce(pg_has_role(u.oid, m.oid, 'USAGE'), false),
+       coalesce(pg_has_role(u.oid, x.oid, 'USAGE'), false),
+       CASE WHEN NOT pg_is_in_recovery() THEN true
+            WHEN pg_is_wal_replay_paused() THEN false
+            ELSE coalesce(now() - pg_last_xact_replay_timestamp() < interval '10 s', false)
+                 OR EXISTS (SELECT FROM pg_stat_wal_receiver
+                             WHERE status = 'streaming' AND pg_last_wal_replay_lsn() >= flushed_lsn
+                               AND last_msg_receipt_time > now() - interval '10 s')
+       END,
+       CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END,
+       u.oid IS NOT NULL,
+       (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END
+        - '0/0'::pg_lsn)::int8
+  FROM (VALUES (%(username)s::text)) AS wanted (name)
+  LEFT JOIN pg_roles u ON u.rolname = wanted.name
+  LEFT JOIN pg_roles a ON a.rolname = %(admin_role)s::text
+  LEFT JOIN pg_roles m ON m.rolname = 'pg_monitor'
+  LEFT JOIN pg_roles x ON x.rolname = 'rangeland_redacted';

@@ -2,12 +2,26 @@
 -- of a few rows; writes are one row each.
 
 -- name: read_settings
--- The facts about the cluster: cluster_id, schema_version, admin_role, key_check, login_database.
+-- The facts about the cluster: cluster_id, schema_version, admin_role, key_check, login_database, home.
 -- since: 150000
 -- on: any
 -- needs: rangeland
 -- returns: name text, value text
 SELECT name, value FROM rangeland.settings ORDER BY name;
+
+-- name: read_home
+-- Where the schema lives: the server's data, the database, and two tables of ours that were made in one order and
+-- would be restored in the other. Copies of the files share all of it; pg_upgrade keeps what follows the slash; a
+-- dump that is restored elsewhere keeps nothing.
+-- since: 150000
+-- on: any
+-- needs: rangeland
+-- returns: home text
+SELECT format('%%s/%%s.%%s.%%s',
+              (SELECT system_identifier FROM pg_control_system()),
+              (SELECT oid FROM pg_database WHERE datname = current_database()),
+              'rangeland.settings'::regclass::oid,
+              'rangeland.nodes'::regclass::oid);
 
 -- name: write_setting
 -- Keep a fact in the place of what was known.
@@ -24,8 +38,10 @@ INSERT INTO rangeland.settings (name, value) VALUES (%(name)s, %(value)s)
 -- since: 150000
 -- on: any
 -- needs: rangeland
--- returns: node_id int4, http_addr text, sql_addr text, membership text, membership_version int4, status text
-SELECT node_id, http_addr, sql_addr, membership, membership_version, status::text
+-- returns: node_id int4, http_addr text, sql_addr text, membership text, membership_version int4, status text,
+--   registered_at_us int8
+SELECT node_id, http_addr, sql_addr, membership, membership_version, status::text,
+       (extract(epoch FROM registered_at) * 1000000)::int8
   FROM rangeland.nodes ORDER BY node_id;
 
 -- name: add_member

@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from importlib.resources import files
 from typing import Any
 
@@ -34,6 +35,7 @@ class Installation:
     admin_is_ours: bool
     can_create_role: bool
     database: str
+    home: str  # where the schema lives: see sql/state.sql, read_home; means nothing where there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,21 @@ class Done:
     database: str
 
 
-def init_cluster(url: str, *, admin_role: str | None = None, role_password: str | None = None) -> Done:
+class Change(StrEnum):
+    """What became of a server whose schema `rangeland` is a copy of another's."""
+
+    NEW_CLUSTER = "new-cluster"  # a copy: a cluster of its own from now on
+    AFTER_UPGRADE = "after-upgrade"  # it takes the other's place
+
+
+def init_cluster(
+    url: str, *, admin_role: str | None = None, role_password: str | None = None, change: Change | None = None
+) -> Done:
     """Set up, or bring up to date, the primary at `url`; all in one transaction, any number of times.
 
     `admin_role` None: the one that an earlier run was given, else the role `admin`, made by us.
     `role_password` becomes the password of role `rangeland` (sent as a SCRAM verifier only).
+    `change` says what a copied schema is to be; without one a schema that was restored from a dump is refused.
     Raises: StateError, MissingGrantError, ServerDownError, SettingError.
     """
     with _connected(url) as conn:
@@ -58,7 +70,7 @@ def init_cluster(url: str, *, admin_role: str | None = None, role_password: str 
         found = _describe(conn, name)
         _require_fit(found, is_named=bool(admin_role or settings), may_change=True)
         with _told("init"), conn.transaction():
-            for statement in _statements(found, name, _schema_version(settings)):
+            for statement in _statements(found, name, settings, change):
                 conn.execute(statement)
             if role_password is not None:
                 verifier = conn.pgconn.encrypt_password(
@@ -69,14 +81,14 @@ def init_cluster(url: str, *, admin_role: str | None = None, role_password: str 
         return Done(settings["cluster_id"], created=not found.has_schema, database=found.database)
 
 
-def plan_init(url: str, *, admin_role: str | None = None) -> str:
+def plan_init(url: str, *, admin_role: str | None = None, change: Change | None = None) -> str:
     """The plain SQL that `init_cluster` would run now, for a DBA to read or to run with psql."""
     with _connected(url) as conn:
         settings = _known_settings(conn)
         name = admin_role or settings.get("admin_role", "admin")
         found = _describe(conn, name)
         _require_fit(found, is_named=bool(admin_role or settings), may_change=False)
-        statements = list(_statements(found, name, _schema_version(settings)))
+        statements = list(_statements(found, name, settings, change))
         return "\n".join(["BEGIN;", *(s.as_string(conn) for s in statements), "COMMIT;", ""])
 
 
@@ -100,6 +112,7 @@ def _connected(url: str) -> psycopg.Connection[tuple[Any, ...]]:
                 "application_name": "rangeland init",
                 "connect_timeout": str(_CONNECT_TIMEOUT_S),
                 "options": "-c statement_timeout=30s -c lock_timeout=5s -c timezone=UTC",
+                "client_encoding": "UTF8",  # in an SQL_ASCII database the driver would give bytes for texts
             },
             autocommit=True,
         )
@@ -149,11 +162,38 @@ def _schema_version(settings: Mapping[str, str]) -> int:
     return version
 
 
-def _statements(found: Installation, admin_role: str, version: int) -> Iterator[sql.Composed]:
+def is_at_home(known: str | None, found: str) -> bool:
+    """Whether a schema that says `known` of where it lives is there, or was brought by a copy of the files.
+
+    As sql/state.sql, read_home, tells it. A dump that is restored on its own server leaves the databases' oids as
+    they were. `known` None: an older version made the schema.
+    """
+    if known is None:
+        return True
+    (known_system, _, known_oids), (system, _, oids) = known.partition("/"), found.partition("/")
+    return system == known_system or oids == known_oids
+
+
+def _statements(
+    found: Installation, admin_role: str, settings: Mapping[str, str], change: Change | None
+) -> Iterator[sql.Composed]:
+    version = _schema_version(settings)
+    if change and not settings:
+        raise StateError(f"--{change} is for a server whose schema rangeland was copied, and this one has none")
+    was_restored = bool(settings) and not is_at_home(settings.get("home"), found.home)
+    if was_restored and change is None:
+        raise StateError(
+            "schema rangeland was restored here from another server's dump: add --after-upgrade if this server takes "
+            "that one's place, --new-cluster if it is a copy"
+        )
     yield _template("roles.sql", admin_role)
     for number, name in _migrations():
         if number > version:
             yield _template(name, admin_role)
+    if change is Change.NEW_CLUSTER:
+        yield _template("new_cluster.sql", admin_role)
+    if was_restored:
+        yield _template("number_again.sql", admin_role)
     yield _template(
         "facts.sql",
         admin_role,
@@ -162,6 +202,7 @@ def _statements(found: Installation, admin_role: str, version: int) -> Iterator[
         database_name=sql.Literal(found.database),
         database=sql.Identifier(found.database),
     )
+    yield _template("home.sql", admin_role)
 
 
 def _migrations() -> list[tuple[int, str]]:

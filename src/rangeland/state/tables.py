@@ -8,7 +8,7 @@ from typing import Any
 
 from rangeland.errors import ServerError, StateError
 from rangeland.pg import Server
-from rangeland.state.init import SCHEMA_VERSION
+from rangeland.state.init import SCHEMA_VERSION, is_at_home
 from rangeland.wire.members import Member
 
 
@@ -20,6 +20,7 @@ class ClusterFacts:
     admin_role: str
     login_database: str
     key_check: str | None
+    is_at_home: bool  # False: a dump of another server's was restored here, and nobody said what this is to be
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,13 @@ async def read_facts(server: Server, *, deadline: float) -> ClusterFacts:
         raise
     if int(settings.get("schema_version", "0")) > SCHEMA_VERSION:
         raise StateError("schema rangeland was made by a newer version: upgrade this node")
+    home = (await server.fetch("state", "read_home", deadline=deadline))[0][0]
     return ClusterFacts(
         cluster_id=settings["cluster_id"],
         admin_role=settings["admin_role"],
         login_database=settings["login_database"],
         key_check=settings.get("key_check"),
+        is_at_home=is_at_home(settings.get("home"), home),
     )
 
 
@@ -71,8 +74,9 @@ async def list_members(server: Server, *, deadline: float) -> list[Member]:
             membership=membership,
             membership_version=version,
             status=status,
+            registered_at_us=registered_at_us,
         )
-        for node_id, http, sql, membership, version, status in rows
+        for node_id, http, sql, membership, version, status, registered_at_us in rows
     ]
 
 

@@ -24,6 +24,7 @@ class Member(Struct, frozen=True, kw_only=True):
     membership: str = "active"  # or "decommissioning", "decommissioned"
     membership_version: int = 0  # of two that are told, the higher counts
     status: str | None = None  # its last complete status as JSON; None: none was kept yet
+    registered_at_us: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0  # since 1970; 0: not told
 
 
 class Members(Struct, frozen=True, kw_only=True):
@@ -51,6 +52,7 @@ class Registration(Struct, frozen=True, kw_only=True):
 
     http_addr: str
     sql_addr: str
+    server_id: str = ""  # of its server; "" while that has not been read
 
 
 class Hello(Struct, frozen=True, kw_only=True):
@@ -62,6 +64,7 @@ class Hello(Struct, frozen=True, kw_only=True):
     look: bool = False  # no primary is known: ask your server whether it was promoted
     role: str = "unknown"  # of the asking node's server
     timeline: int = 0
+    server_id: str = ""  # of its server; "" while that has not been read
 
 
 class OfflineSession(Struct, frozen=True, kw_only=True):
