@@ -6,11 +6,12 @@ STAMP := .venv/.installed
 ARGS ?=
 MINUTES ?= 10
 SEED ?=
+COUNT ?= 200
 # These have no wheel; all are pure Python. Patroni needs them, and only the tests need Patroni.
 SOURCE_ONLY := pysyncobj,python-etcd,ydiff
 FAULTS := tests/cluster/test_cluster_faults.py tests/cluster/test_cluster_network.py tests/cluster/test_cluster_server_faults.py
 
-.PHONY: help install demo test fuzz faults check format lint types layers golden openapi openapi-examples lock clean
+.PHONY: help install demo test fuzz faults chaos check format lint types layers golden openapi openapi-examples lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -39,6 +40,9 @@ faults: install ## break a cluster in every way and write docs/explanation/fault
 	@results=$$(mktemp -d) && trap 'rm -rf "$$results"' EXIT && \
 		$(BIN)/python -m pytest $(FAULTS) --fault-results "$$results" $(ARGS) && \
 		PYTHONPATH=tests $(BIN)/python -m cluster.faults_page "$$results"
+
+chaos: install ## break a cluster at random under load, COUNT=200 times; SEED=… as printed by an earlier run
+	@$(BIN)/python -m pytest tests/chaos -n 0 --timeout 0 --chaos-faults $(COUNT) $(if $(SEED),--chaos-seed $(SEED)) $(ARGS)
 
 check: format lint types layers test ## everything that a change must pass
 

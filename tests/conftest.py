@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["fix_engine", "fix_cluster", "fix_fuzz", "fix_faults"]
+pytest_plugins = ["fix_engine", "fix_cluster", "fix_fuzz", "fix_faults", "fix_chaos"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
