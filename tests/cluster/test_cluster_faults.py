@@ -225,6 +225,28 @@ def test_a_node_that_is_started_again_keeps_its_id(cluster: Cluster, apis: list[
     assert after == before
 
 
+@pytest.mark.parametrize("fault", PROCESS_FAULTS[6:], ids=lambda fault: fault.name.replace(" ", "-"))
+def test_a_node_that_starts_without_its_server_and_a_primary_takes_nobody_for_a_stranger(
+    cluster: Cluster, apis: list[Api], token: str, fault: Fault
+) -> None:
+    """The others tell it who it is, and it answers for them."""
+    node, others = cluster.nodes[fault.number], apis[1:]
+    statuses: list[int] = []
+
+    def is_told() -> bool:
+        statuses.extend(_statuses(others, token))
+        return apis[0].get("nodes/", token).status == 200
+
+    with _broken(cluster, apis, token, fault):
+        node.kill()
+        node.start()
+        node.wait_until_serving()
+        wait_until(is_told, "it has its id")
+        assert set(statuses) == {200}
+        for api in apis:
+            assert [each["node_id"] for each in api.get("nodes/", token).json["nodes"]] == [1, 2, 3]
+
+
 @pytest.mark.parametrize(
     "fault", [PROCESS_FAULTS[0], PROCESS_FAULTS[5]], ids=lambda fault: fault.name.replace(" ", "-")
 )

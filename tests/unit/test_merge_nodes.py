@@ -1,7 +1,7 @@
 """Every node is listed, also one that is silent, with what its liveness means."""
 
 import pytest
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from rangeland.merge.nodes import merge_nodes
 from rangeland.merge.part import Part, PartError
@@ -110,6 +110,13 @@ def test_a_silent_node_shows_its_last_status_and_dies_after_five_minutes(
 def test_a_silent_node_of_which_nothing_is_known_is_left_out() -> None:
     nodes, _ = _merge(_silent(1), _answered(2))
     assert [node.node_id for node in nodes] == [2]
+
+
+def test_a_node_that_does_not_know_its_id_yet_is_shown_under_the_one_it_was_asked_by() -> None:
+    part = _answered(2)
+    assert part.value is not None
+    unaware = Part(2, structs.replace(part.value, status=_status(0)))
+    assert [status.node_id for status in _merge(_answered(1), unaware)[0]] == [1, 2]
 
 
 def test_role_and_timeline_are_those_of_the_answer() -> None:

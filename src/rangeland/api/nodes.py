@@ -32,7 +32,7 @@ async def collect_nodes(services: Services, *, deadline: float, limit: int = 0, 
     cluster = services.cluster
     parts = await cluster.ask_all(q.STATUS, Nothing(), deadline=deadline)
     for part in parts:
-        if part.value is not None and part.value.server_up:
+        if part.value is not None and part.value.server_up and part.value.status.node_id == part.node_id:
             services.last_status[part.node_id] = part.value.status
     known = {part.node_id: status for part in parts if (status := _last_status(services, part.node_id))}
     return merge_nodes(

@@ -34,7 +34,9 @@ def merge_nodes(
     `clock_offset_s` tells how far the other nodes' clocks are ahead of ours.
     """
     statuses = [
-        _answered(part.value, membership.get(part.node_id, ""), clock_offset_s.get(part.node_id), now_ns)
+        _answered(
+            part.node_id, part.value, membership.get(part.node_id, ""), clock_offset_s.get(part.node_id), now_ns
+        )
         if part.value is not None
         else _silent(
             last_status.get(part.node_id),
@@ -69,12 +71,18 @@ def _is_active(membership: str) -> bool:
     return membership in ("active", "")  # "": not registered yet
 
 
-def _answered(part: StatusPart, membership: str, clock_offset_s: float | None, now_ns: int) -> NodeStatus:
-    """Of a server that is down role and timeline are left out, too: another was promoted, or will be."""
+def _answered(
+    node_id: int, part: StatusPart, membership: str, clock_offset_s: float | None, now_ns: int
+) -> NodeStatus:
+    """Under the id by which it was asked: a node that was just started may not know its own yet.
+
+    Of a server that is down role and timeline are left out, too: another was promoted, or will be.
+    """
     knows_role = part.server_up and part.role != "unknown"
     its_now_ns = now_ns + round((clock_offset_s or 0.0) * 1e9)  # it tells by its own clock since when it is down
     return structs.replace(
         part.status,
+        node_id=node_id,
         liveness_status=liveness_of(part, membership, its_now_ns),
         membership=membership,
         role=part.role if knows_role else "",

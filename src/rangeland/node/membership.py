@@ -178,8 +178,8 @@ class Membership:
         return Registration(http_addr=hello.http_addr, sql_addr=hello.sql_addr, server_id=hello.server_id)
 
     async def _register_elsewhere(self) -> float:
-        """Ask the nodes we have heard of; whichever has the primary registers us. How long to wait before a next try:
-        who refuses has asked everybody.
+        """Ask the nodes we have heard of: that of the primary registers us, any may know us from before. How long to
+        wait before a next try: who refuses has asked everybody.
         """
         wait_s = RETRY_S
         own = self._cluster.http_addr
@@ -188,16 +188,21 @@ class Membership:
             if address == own or self._cluster.node_id:
                 continue
             try:
-                found = await self._cluster.ask_address(address, q.REGISTER, self._registration(), deadline=_soon())
-            except NotPrimaryError:
-                continue
+                self._cluster.take_members(await self._members_at(address))
             except RangelandError as exc:
                 self._say(f"{address}: {exc}")
                 if isinstance(exc, PeerError) and exc.reached:
                     wait_s = REFUSED_S
-                continue
-            self._cluster.take_members(found.members)
         return wait_s
+
+    async def _members_at(self, address: str) -> list[Member]:
+        """All, with us if that node has the primary, or knows us. Raises: PeerError, ServerDownError."""
+        try:
+            found = await self._cluster.ask_address(address, q.REGISTER, self._registration(), deadline=_soon())
+            return found.members
+        except NotPrimaryError:
+            greeted = await self._cluster.ask_address(address, q.HELLO, self._cluster.hello(), deadline=_soon())
+            return greeted.members
 
     async def answer_register(self, params: Registration, deadline: float) -> Members:
         """Give an address its id, on the primary's node. Raises: NotPrimaryError, RefusedError, ServerError."""
@@ -226,7 +231,7 @@ class Membership:
 
     async def require_known(self, sender: Sender, deadline: float) -> None:
         """A node that asks must be of this cluster: by what is known here, by this server's table, or by what the
-        other members know. Raises: StrangerError.
+        other members know. Raises: StrangerError; StateError where this node was just started and can't say.
         """
         if self._cluster.knows(sender):
             return
@@ -235,6 +240,8 @@ class Membership:
         await self._look_for(sender, deadline)
         if self._cluster.knows(sender):
             return
+        if not self._cluster.cluster_id:
+            raise StateError("this node has yet to read from its server which cluster it is of")
         raise StrangerError(
             f"its cluster knows no such node {sender.node_id}. If this server was restored or cloned, make it a "
             "cluster of its own: 'rangeland init --new-cluster'. If this server is the true primary: 'rangeland node "
@@ -256,9 +263,13 @@ class Membership:
                 self._cluster.take_members(part.value.members)
 
     async def _wait_for_row(self) -> None:
-        """A row that was just written to the primary is here in a moment, if this server follows it."""
+        """A row that was just written to the primary is here in a moment, if this server is up and follows it."""
         until = _soon()
-        while not self._cluster.registered_at_us and asyncio.get_running_loop().time() < until:
+        while (
+            self._server.down is None
+            and not self._cluster.registered_at_us
+            and asyncio.get_running_loop().time() < until
+        ):
             await asyncio.sleep(ROW_POLL_S)
             with contextlib.suppress(RangelandError):
                 await self._read_members(until)
