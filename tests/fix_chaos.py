@@ -62,7 +62,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos-seed", type=int, default=None, help="as printed by an earlier run")
     group.addoption("--chaos-nodes", type=int, default=3)
     group.addoption("--chaos-go-on", action="store_true", help="collect violations instead of stopping at the first")
-    group.addoption("--chaos-log", type=Path, default=None, help="where to write what happened when")
+    group.addoption(
+        "--chaos-log", type=Path, default=None, help="where to write what happened when; beside it the nodes' logs"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import time
 from pathlib import Path
 
@@ -90,6 +91,12 @@ class Play:
             raise AssertionError("\n".join(found[:5]))
 
 
+def _keep_logs(cluster: ChaosCluster, chaos: Chaos) -> None:
+    """The nodes', beside the list of events where that is kept."""
+    for node in cluster.nodes if chaos.log else ():
+        shutil.copy(node.log, f"{chaos.log}.{node.name}")
+
+
 def test_random_faults_make_no_wrong_answer_and_leave_nothing_over(chaos: Chaos, tmp_path: Path) -> None:
     with Workplace(kind="test") as place:
         plan = Plan(nodes=chaos.nodes, http_port=free_ports(5), sql_port=free_ports(5), load_tps=LOAD_TPS)
@@ -106,6 +113,7 @@ def test_random_faults_make_no_wrong_answer_and_leave_nothing_over(chaos: Chaos,
             finally:
                 chaos.tell(scene)
                 scene.close()
+                _keep_logs(cluster, chaos)
         finally:
             cluster.stop()
     assert scene.crowd.figures.violations == []
