@@ -10,8 +10,11 @@ import pytest
 
 from fix_cluster import Api, apis_of, log_in, running_cluster, wait_until
 from fix_commands import Completed, complaint, run_command
+from rangeland.cli.asking import ask_node
+from rangeland.cluster.questions import CHANGE_MEMBERSHIP
 from rangeland.engine.cluster import Cluster
 from rangeland.engine.workplace import Workplace
+from rangeland.wire.members import MembershipChange
 
 Ask = Callable[..., Completed]
 
@@ -96,6 +99,21 @@ def test_a_node_that_was_silent_at_the_time_learns_of_it_when_it_is_back(
     wait_until(lambda: "was decommissioned" in apis[2].get("nodes/", token).text, "node 3 knows that it is out")
     assert ask("recommission", "3").returncode == 0
     wait_until(lambda: shown(apis[0], token).get(3) == (3, "active"), "node 3 is back")
+
+
+def test_a_session_that_ended_while_a_node_was_out_is_refused_as_soon_as_it_is_back(
+    cluster: Cluster, apis: list[Api], token: str
+) -> None:
+    """Also where that node has just recognised it, and would go on for a second."""
+    ended = log_in(cluster, apis[0], cluster.username)
+    first = cluster.nodes[0]
+    values = {"node_url": first.url, "certs_dir": str(first.certs_dir), "insecure": False}
+    assert apis[2].get("nodes/", ended).status == 200
+    ask_node(values, CHANGE_MEMBERSHIP, MembershipChange(node_ids=[3], membership="decommissioned"))
+    assert apis[0].log_out(ended).status == 200
+    ask_node(values, CHANGE_MEMBERSHIP, MembershipChange(node_ids=[3], membership="active"))
+    assert [api.get("nodes/", ended).status for api in (apis[2], apis[0])] == [401, 401]
+    assert apis[2].get("nodes/", token).status == 200
 
 
 def test_an_announced_decommissioning_leaves_the_node_a_member(apis: list[Api], token: str, ask: Ask) -> None:

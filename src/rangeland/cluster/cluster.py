@@ -105,6 +105,7 @@ class Cluster:
         self.peers: dict[int, Peer] = {}
         self.answers: Mapping[str, Answer] = {}
         self.on_return: Callable[[int, HelloAnswer], Awaitable[None]] = _ignore  # a silent node answers again
+        self.on_recommission: Callable[[], None] = lambda: None  # this node is a member again
         self._client = client
         self._tokens = tokens
         self._server = server
@@ -124,6 +125,7 @@ class Cluster:
 
     def take_members(self, members: Iterable[Member]) -> None:
         """Learn of nodes. One that is known is updated; none is forgotten."""
+        was_out = self.node_id and not self.is_member()
         for told in members:
             known = self.members.get(told.node_id)
             member = _newer(known, told) if known else told
@@ -133,6 +135,8 @@ class Cluster:
             self.peers.setdefault(member.node_id, Peer(member.node_id))
             if member.http_addr == self.http_addr:
                 self.node_id = member.node_id
+        if was_out and self.is_member():
+            self.on_recommission()
 
     def hear_of(self, hello: Hello) -> None:
         """A node that introduces itself tells which server it is beside, as its answers do."""

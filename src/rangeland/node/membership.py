@@ -102,9 +102,13 @@ class Membership:
             await asyncio.sleep(TICK_S)
             if not self._auth.revocations.tick():
                 log.warning("this node was stopped for a while, or had no time to work")
-                self._auth.revocations.doubt()
-                self._auth.web_sessions.forget_known()
-                self._doubtful.set()
+                self.doubt_sessions()
+
+    def doubt_sessions(self) -> None:
+        """Nobody told this node what was ended lately: it recognises nobody until it has asked the others."""
+        self._auth.revocations.doubt()
+        self._auth.web_sessions.forget_known()
+        self._doubtful.set()
 
     async def run_greetings(self) -> None:
         """Ask the others what was ended, whenever this node may have missed it."""

@@ -84,6 +84,7 @@ class Node:
             started_at_ns=facts.started_at_ns,
             status=self._collectors.own_status,
         )
+        self._cluster.on_recommission = self._membership.doubt_sessions
         self._services = Services(
             cluster=self._cluster,
             auth=self._auth,
