@@ -66,17 +66,19 @@ class Client:
         """Ask and read the whole answer, of at most 256 MB, before `deadline` (loop time). Raises: PeerError, with
         the cause.
 
-        Asks a second time where a kept connection turns out to be closed: the other end renews its certificates, or
-        was started again.
+        Asks again where a kept connection turns out to be closed: the other end renews its certificates, or was
+        started again. As often as connections are kept, since it may have closed each of them.
         """
         try:
             async with asyncio.timeout_at(deadline):
-                try:
-                    return await self._request(method, url, headers, body)
-                except aiohttp.ClientConnectorError:
-                    raise  # a ClientOSError, too, of a new connection
-                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError):
-                    return await self._request(method, url, headers, body)
+                for _ in range(CONNECTIONS_PER_HOST):
+                    try:
+                        return await self._request(method, url, headers, body)
+                    except aiohttp.ClientConnectorError:
+                        raise  # a ClientOSError, too, of a new connection
+                    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError):
+                        continue
+                return await self._request(method, url, headers, body)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as exc:
             raise _peer_error(exc) from exc
 
