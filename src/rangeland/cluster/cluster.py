@@ -57,6 +57,7 @@ ROLE_AGE_S = 5.0  # older news of who is the primary are asked for anew
 # A peer costs 0.3 ms to ask, so this is at most 3 % of a core.
 CLAIM_AGE_S, CLAIM_AGE_PER_PEER_S = 1.0, 0.01
 CLAIM_PATIENCE_S = 1.0  # a node that hangs doesn't hold a write up for longer
+LOOK_PATIENCE_S = 0.5  # likewise, once another has said that it has the primary, which makes sure of it itself
 
 log = structlog.get_logger()
 
@@ -111,13 +112,14 @@ class Cluster:
         self._server = server
         self._scheme = scheme
         self._retries: dict[int, asyncio.Task[None]] = {}
+        self._looking: set[asyncio.Task[Part[HelloAnswer]]] = set()
         self._listening: asyncio.Task[Any] | None = None
         self._comparing: asyncio.Task[None] | None = None
         self._rival_ids: list[int] = []  # of two primaries or more, the one that counts first
         self._many = asyncio.Semaphore(PARALLEL)
 
     async def close(self) -> None:
-        for task in (*self._retries.values(), self._listening, self._comparing):
+        for task in (*self._retries.values(), *self._looking, self._listening, self._comparing):
             if task is not None:
                 task.cancel()
 
@@ -192,7 +194,7 @@ class Cluster:
     async def recent_topology(self, *, deadline: float) -> Topology:
         """As `topology`, after asking around where the news of the primary is old."""
         if not self._knows_primary():
-            await self.ask_all(HELLO, self.hello(look=True), deadline=deadline)
+            await self._look_for_primary(deadline)
         return self.topology()
 
     def take_hello(self, hello: Hello) -> None:
@@ -315,7 +317,7 @@ class Cluster:
         """
         for attempt in (False, True):
             if attempt or not self._knows_primary():
-                await self.ask_all(HELLO, self.hello(look=True), deadline=deadline)
+                await self._look_for_primary(deadline)
             node_id = self._primary_id()
             if node_id is None:
                 continue
@@ -495,6 +497,20 @@ class Cluster:
         others = self._likeliest_ids()
         age_s = max(CLAIM_AGE_S, CLAIM_AGE_PER_PEER_S * len(others))
         return all(time.time_ns() - self.peers[each].heard_at_ns < age_s * 1e9 for each in others)
+
+    async def _look_for_primary(self, deadline: float) -> None:
+        """Ask every node what its server is; one that hangs is waited for only while no other has the primary."""
+        hello = self.hello(look=True)
+        asked = {
+            asyncio.create_task(self.ask(node_id, HELLO, hello, deadline=deadline)): node_id
+            for node_id in self.active_ids()
+        }
+        for task in asked:
+            self._looking.add(task)
+            task.add_done_callback(self._looking.discard)
+        _, hanging = await asyncio.wait(asked, timeout=LOOK_PATIENCE_S) if asked else (set(), set())
+        while hanging and self._primary_id() in (None, *(asked[task] for task in hanging)):
+            _, hanging = await asyncio.wait(hanging, return_when=asyncio.FIRST_COMPLETED)
 
     async def _listen_around(self, deadline: float) -> None:
         """Ask every node what its server is; who waits shares the answers, and leaves when one is slow."""
