@@ -321,6 +321,19 @@ def test_a_logout_without_a_primary_is_never_lost(cluster: Cluster, apis: list[A
     assert _statuses(apis, ended) == [401, 401, 401]
 
 
+def test_a_node_that_is_back_is_live_for_the_others_at_once(cluster: Cluster, apis: list[Api], token: str) -> None:
+    """Three times: with its next try, 2 s later, another node might notice early by chance."""
+    for _ in range(3):
+        cluster.nodes[1].kill()
+        for api in (apis[0], apis[2]):
+            wait_until(partial(_shows_liveness, api, token, 2, UNAVAILABLE), "it is known to be silent")
+        cluster.nodes[1].start()
+        cluster.nodes[1].wait_until_ready()
+        for api in (apis[0], apis[2]):
+            wait_until(partial(_shows_liveness, api, token, 2, LIVE), "it is live", timeout_s=0.8)
+    wait_until(lambda: _is_whole(apis, token), "all is well again", timeout_s=20, poll_s=0.1)
+
+
 def test_a_node_with_another_authority_s_certificate_is_an_error_part(
     cluster: Cluster, apis: list[Api], token: str, tmp_path: Path
 ) -> None:
@@ -431,6 +444,11 @@ def test_a_peer_that_leaves_one_question_unanswered_is_not_silent(
                 error["message"] == "error requesting session list from node 3 (NODE_STATUS_LIVE): no answer in time"
             )
             fault_results.take_answers(fault.name, moment, answers)
+
+
+def _shows_liveness(api: Api, token: str, node_id: int, liveness: int) -> bool:
+    nodes = api.get("nodes/", token).json["nodes"]
+    return [each["liveness_status"] for each in nodes if each["node_id"] == node_id] == [liveness]
 
 
 def _complaints(api: Api, token: str, node_id: int, cause: str) -> bool:
