@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 from urllib.parse import urlencode
@@ -34,6 +34,7 @@ KINDS = {
     "hot": 4,
     "range": 6,
     "node ranges": 4,
+    "passed on": 5,
     "health": 2,
     "ready": 4,
     "users": 2,
@@ -184,7 +185,7 @@ class Client:
         return self._rng.choice(up if up and self._rng.random() < 0.95 else list(numbers))
 
     def _read(self, kind: str, asked: int) -> None:
-        token = self._crowd.tokens.ended(self._rng) if kind == "ended" else self._crowd.tokens.live(self._rng)
+        token = self._token_for(kind)
         if token is None:
             return
         other = self._rng.randrange(len(self._crowd.apis))
@@ -195,18 +196,30 @@ class Client:
         line = f"{path} at node {asked + 1}: {reply.status} after {reply.elapsed_s:.2f} s: {reply.body[:1500]!r}"
         self._crowd.complain(self._complaints(kind, reply, at, other), line)
 
+    def _token_for(self, kind: str) -> Token | None:
+        """Of a request that is passed on two nodes judge the token: only one that both must know."""
+        tokens = self._crowd.tokens
+        match kind:
+            case "ended":
+                return tokens.ended(self._rng)
+            case "passed on":
+                return tokens.old(self._rng)
+        return tokens.live(self._rng)
+
     def _complaints(self, kind: str, reply: Reply, at: Situation, other: int) -> Iterable[str]:
         if kind == "ended" or reply.status == 401:
             return  # the token's verdict is in
         allowed = verdicts.statuses_of(kind, at)
         if kind == "node ranges" and at.view.is_alive(other) is not True:
             allowed = {500} if at.view.is_alive(other) is False else {200, 500}
+        if kind == "passed on":
+            allowed, at = verdicts.statuses_passed_on(at, other), replace(at, asked=other)
         if reply.status not in allowed:
             yield f"{kind} may be answered with {sorted(allowed)}"
         if reply.status != 200:
             return
         match kind:
-            case "nodes":
+            case "nodes" | "passed on":
                 yield from verdicts.require_nodes(reply.json, at)
             case "sessions":
                 yield from verdicts.require_sessions(reply.json, at)
@@ -241,6 +254,7 @@ class Client:
             "safety": "health/restart_safety/",
             "range": f"ranges/{self._crowd.range_id}/",
             "node ranges": f"nodes/{self._crowd.node_ids[other]}/ranges/?limit=5",
+            "passed on": f"nodes/?remote_node_id={self._crowd.node_ids[other]}",
             "hot": self._rng.choice(("ranges/hot/", "ranges/hot/?limit=1000")),
             "nodes": self._rng.choice(("nodes/", "nodes/", "nodes/?limit=100", "nodes/?offset=0&limit=50")),
         }

@@ -38,6 +38,12 @@ class Tokens:
         with self._lock:
             return rng.choice(self._live)
 
+    def old(self, rng: random.Random) -> Token | None:
+        """One that every server has."""
+        with self._lock:
+            old = [each for each in self._live if each.is_old]
+            return rng.choice(old) if old else None
+
     def ended(self, rng: random.Random) -> Token | None:
         """One whose logout was answered; the last ones first of all."""
         with self._lock:

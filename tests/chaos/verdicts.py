@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chaos.knowledge import NOTICED_S, View
@@ -77,6 +77,18 @@ def statuses_of(kind: str, at: Situation) -> set[int]:
     if kind in ("nodes", "sessions", "hot", "range"):
         return {200}
     return {200} if at.is_own_server_up else {200, 500}
+
+
+def statuses_passed_on(at: Situation, other: int) -> set[int]:
+    """Of `nodes` with `remote_node_id`: what the other node says, or why it can't be asked."""
+    if other == at.asked:
+        return statuses_of("nodes", at)
+    member, node = at.view.known("member", other), at.view.known("node", other)
+    if not at.is_sound or member is None or node is None:
+        return {200, 400, 500}
+    if not member:
+        return {400}
+    return {500} if node == "down" else statuses_of("nodes", replace(at, asked=other))
 
 
 def require_nodes(answer: Any, at: Situation) -> Iterable[str]:
