@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from rangeland.node.node import make_node
 from rangeland.node.settings import NodeSettings
@@ -15,7 +16,18 @@ def run_node(settings: NodeSettings) -> None:
 
 
 async def _serve(settings: NodeSettings) -> None:
+    asyncio.get_running_loop().set_exception_handler(note_loop_error)
     await make_node(settings).run()
+
+
+def note_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what nobody awaits, as asyncio does, but for one thing that is no bug: uvloop's TLS had to write while the
+    connection, to a node that is gone, was being closed. Whoever uses that connection is told.
+    """
+    exc = context.get("exception")
+    is_late = isinstance(exc, RuntimeError) and str(exc).endswith("the handler is closed")
+    if not (is_late and context.get("message") == "Fatal error on SSL protocol"):
+        loop.default_exception_handler(context)
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
