@@ -38,6 +38,7 @@ from fix_cluster import (
 )
 from fix_scene import range_id_of
 from rangeland.cli.asking import ask_node
+from rangeland.cluster.cluster import ROLE_AGE_S
 from rangeland.cluster.questions import LOG_USER_IN
 from rangeland.config import program
 from rangeland.engine.cluster import Cluster
@@ -223,6 +224,21 @@ def test_a_node_that_is_started_again_keeps_its_id(cluster: Cluster, apis: list[
         pass
     after = [(each["node_id"], each["address"]) for each in apis[fault.number].get("nodes/", token).json["nodes"]]
     assert after == before
+
+
+def test_the_primary_s_node_costs_only_its_own_part_where_the_others_have_to_look_for_it(
+    cluster: Cluster, apis: list[Api], token: str, accounts_id: int
+) -> None:
+    """It hangs, and they were asked nothing for so long that they look who has the primary."""
+    asked_at = time.monotonic()
+    wait_until(lambda: time.monotonic() > asked_at + ROLE_AGE_S, "what they know of it is old")
+    hangs = Fault("stopped node", 0, True, lambda c: c.nodes[0].pause(), lambda c: c.nodes[0].resume())
+    with _broken(cluster, apis, token, hangs):
+        answer = apis[1].get(f"ranges/{accounts_id}/", token)
+        assert answer.elapsed_s < ANSWER_S
+        parts = answer.json["responses_by_node_id"]
+        assert [node_id for node_id, part in parts.items() if "error" in part] == ["1"]
+        assert {parts[node_id]["range_info"]["desc"]["range_id"] for node_id in ("2", "3")} == {accounts_id}
 
 
 @pytest.mark.parametrize("fault", PROCESS_FAULTS[6:], ids=lambda fault: fault.name.replace(" ", "-"))

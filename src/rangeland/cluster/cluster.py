@@ -192,9 +192,13 @@ class Cluster:
         return Topology(node_id, replica_node_ids=tuple(self.active_ids()), timeline=timeline)
 
     async def recent_topology(self, *, deadline: float) -> Topology:
-        """As `topology`, after asking around where the news of the primary is old."""
+        """As `topology`, after asking around where the news of the primary is old, for half of the time at most: who
+        hangs costs its own part only.
+        """
         if not self._knows_primary():
-            await self._look_for_primary(deadline)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(halfway(deadline)):
+                    await self._look_for_primary(deadline)
         return self.topology()
 
     def take_hello(self, hello: Hello) -> None:
@@ -301,9 +305,7 @@ class Cluster:
             for node_id in self._likeliest_ids():
                 if own.done() and own.result().error is None:
                     break
-                now = asyncio.get_running_loop().time()
-                half = now + (deadline - now) / 2  # a next one may be left
-                part = await self.ask(node_id, question, params, deadline=half)
+                part = await self.ask(node_id, question, params, deadline=halfway(deadline))  # a next one may be left
                 if part.error is None:
                     return part
             return await own
@@ -550,6 +552,12 @@ class Cluster:
                 other_node_id=other_id,
                 other_timeline=other_timeline,
             )
+
+
+def halfway(deadline: float) -> float:
+    """From now to the deadline, in loop time: something else is left to be done."""
+    now = asyncio.get_running_loop().time()
+    return now + (deadline - now) / 2
 
 
 async def _ignore(_node_id: int, _answer: HelloAnswer) -> None:

@@ -8,6 +8,7 @@ from msgspec import structs
 
 from rangeland.cluster import Cluster
 from rangeland.cluster import questions as q
+from rangeland.cluster.cluster import halfway
 from rangeland.collect.databases import DatabaseCollector, Databases
 from rangeland.collect.events import collect_events
 from rangeland.collect.hot_ranges import Sampler
@@ -113,7 +114,7 @@ class Collectors:
     async def _number_databases(self, oids: list[int], *, deadline: float) -> dict[int, int]:
         """The number of each database, by oid; new ones are numbered by the primary's node.
 
-        One that can't be numbered now, as there is no primary, is absent. A number is given once: while the table
+        One that can't be numbered now, as no primary is in reach, is absent. A number is given once: while the table
         is locked, those that were read before count.
         """
         try:
@@ -127,7 +128,7 @@ class Collectors:
             return numbers
         try:
             part = await self._cluster.ask_primary(
-                q.NUMBER_DATABASES, DatabasesToNumber(oids=missing), deadline=deadline
+                q.NUMBER_DATABASES, DatabasesToNumber(oids=missing), deadline=halfway(deadline)
             )
         except RangelandError:
             return numbers
