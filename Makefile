@@ -43,10 +43,10 @@ faults: install ## break a cluster in every way and write docs/explanation/fault
 check: format lint types layers test ## everything that a change must pass
 
 format: install
-	@$(BIN)/ruff format --check src tests
+	@$(BIN)/ruff format --check src tests bench
 
 lint: install
-	@$(BIN)/ruff check src tests
+	@$(BIN)/ruff check src tests bench
 
 types: install
 	@$(BIN)/mypy
