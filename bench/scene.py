@@ -1,0 +1,154 @@
+"""Where measurements are taken: clusters in throw-away directories, with as many sessions and tables as wanted."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from http.client import HTTPSConnection
+from typing import TypeVar
+
+import psycopg
+
+from fix_cluster import apis_of, free_ports, log_in, wait_until
+from rangeland.engine.cluster import Cluster, Plan
+from rangeland.engine.server import PostgresServer
+from rangeland.engine.workplace import Workplace
+
+T = TypeVar("T")
+
+IDLER = "idler"  # the role of idle sessions
+SPARE_CONNECTIONS = 60  # for the node, the load, the exporter and us
+TABLES_A_STATEMENT = 500  # each locks its table and index until its transaction ends: 64 × 100 places by default
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """How much is measured: in full, or in short as in the tests, where only the way is tried and not the speed."""
+
+    is_short: bool = False
+
+    def pick(self, full: T, short: T) -> T:
+        """A size, or a number of rounds."""
+        return short if self.is_short else full
+
+    @contextmanager
+    def cluster(
+        self,
+        nodes: int = 1,
+        *,
+        connections: int = 0,
+        load_tps: int = 0,
+        settings: Mapping[str, str | int] | None = None,
+    ) -> Iterator[Ready]:
+        """A cluster that is ready, whose servers take `connections` beside those that it needs itself.
+
+        `settings` are every server's, also such as need a restart.
+        """
+        plan = Plan(nodes=nodes, http_port=free_ports(nodes), sql_port=free_ports(nodes), load_tps=load_tps)
+        with Workplace(kind="bench") as place:
+            cluster = Cluster(place, plan)
+            try:
+                cluster.open()
+                _restart_with(cluster, {"max_connections": connections + SPARE_CONNECTIONS, **(settings or {})})
+                yield Ready(cluster, log_in(cluster, apis_of(cluster)[0], cluster.username))
+            finally:
+                cluster.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A running cluster and a token of an admin's."""
+
+    cluster: Cluster
+    token: str
+
+    @property
+    def primary(self) -> PostgresServer:
+        return self.cluster.servers[0]
+
+    def url(self, path: str, node: int = 1) -> str:
+        """Of a path below /api/v2/, or from the root if it begins with a slash."""
+        return self.cluster.nodes[node - 1].url + (path if path.startswith("/") else f"/api/v2/{path}")
+
+    @contextmanager
+    def kept(self, node: int = 1) -> Iterator[Kept]:
+        """A connection to a node that is kept between requests."""
+        tls = ssl.create_default_context(cafile=str(self.cluster.ca_cert))
+        address = self.cluster.nodes[node - 1].address
+        with closing(HTTPSConnection(address, context=tls, timeout=60)) as connection:
+            yield Kept(connection, {"X-Cockroach-API-Session": self.token})
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One client that asks again and again over one connection."""
+
+    connection: HTTPSConnection
+    headers: dict[str, str]
+
+    def get(self, path: str) -> bytes:
+        """The body of a 200; anything else fails the measurement."""
+        whole = path if path.startswith("/") else f"/api/v2/{path}"
+        self.connection.request("GET", whole, headers=self.headers)
+        answer = self.connection.getresponse()
+        body = answer.read()
+        assert answer.status == 200, body.decode(errors="replace")
+        return body
+
+
+@contextmanager
+def idle_sessions(server: PostgresServer, count: int, *, statement: str = "SELECT 1") -> Iterator[None]:
+    """Real connections of real clients: each ran the statement once and waits. They end with the block."""
+    _trust(server, IDLER)
+    with ExitStack() as stack:
+        for number in range(count):
+            name = f"worker {number % 20}"
+            connection = psycopg.connect(server.conninfo(user=IDLER), application_name=name, autocommit=True)
+            stack.callback(connection.close)
+            connection.execute(statement.encode())
+        yield
+
+
+def make_tables(server: PostgresServer, count: int, *, dbname: str = "postgres", prefix: str = "t") -> None:
+    """Tables with a primary key and one more index each, all empty; some 1,000 a second."""
+    with psycopg.connect(server.conninfo(dbname), autocommit=True) as connection:
+        for first in range(0, count, TABLES_A_STATEMENT):
+            last = min(first + TABLES_A_STATEMENT, count)
+            connection.execute(_MAKE_TABLES.format(prefix=prefix, first=first, last=last - 1).encode())
+
+
+_MAKE_TABLES = """
+DO $$BEGIN FOR n IN {first}..{last} LOOP
+    EXECUTE format('CREATE TABLE {prefix}%s (id int PRIMARY KEY, name text)', n);
+    EXECUTE format('CREATE INDEX ON {prefix}%s (name)', n);
+END LOOP; END$$
+"""
+
+
+def _restart_with(cluster: Cluster, settings: Mapping[str, str | int]) -> None:
+    """Standbys first: one that has fewer connections than its primary doesn't start."""
+    for server in reversed(cluster.servers):
+        server.configure(**settings)
+        server.restart()
+    for node in cluster.nodes:
+        node.wait_until_ready()
+
+
+def _trust(server: PostgresServer, role: str) -> None:
+    """Make the role; it needs no password: proving one takes 5 ms of CPU a connection."""
+    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+        known = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,)).fetchone()
+    if known is None:
+        server.create_role(role)
+        server.write_hba(f"host all {role} 127.0.0.1/32 trust\n" + server.read_hba())
+        wait_until(lambda: _lets_in(server, role), "the server follows its pg_hba.conf")
+
+
+def _lets_in(server: PostgresServer, role: str) -> bool:
+    try:
+        psycopg.connect(server.conninfo(user=role, password="")).close()
+    except psycopg.OperationalError:
+        return False
+    return True
