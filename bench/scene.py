@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from http.client import HTTPSConnection
+from http.client import HTTPConnection, HTTPSConnection
+from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -72,20 +74,16 @@ class Ready:
         """Of a path below /api/v2/, or from the root if it begins with a slash."""
         return self.cluster.nodes[node - 1].url + (path if path.startswith("/") else f"/api/v2/{path}")
 
-    @contextmanager
-    def kept(self, node: int = 1) -> Iterator[Kept]:
-        """A connection to a node that is kept between requests."""
-        tls = ssl.create_default_context(cafile=str(self.cluster.ca_cert))
-        address = self.cluster.nodes[node - 1].address
-        with closing(HTTPSConnection(address, context=tls, timeout=60)) as connection:
-            yield Kept(connection, {"X-Cockroach-API-Session": self.token})
+    def kept(self, node: int = 1) -> AbstractContextManager[Kept]:
+        """A client of a node that is logged in."""
+        return kept_client(self.url("/", node), self.cluster.ca_cert, token=self.token)
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One client that asks again and again over one connection."""
+    """A client that asks again and again over one connection."""
 
-    connection: HTTPSConnection
+    connection: HTTPConnection
     headers: dict[str, str]
 
     def get(self, path: str) -> bytes:
@@ -99,16 +97,31 @@ class Kept:
 
 
 @contextmanager
-def idle_sessions(server: PostgresServer, count: int, *, statement: str = "SELECT 1") -> Iterator[None]:
-    """Real connections of real clients: each ran the statement once and waits. They end with the block."""
+def kept_client(url: str, ca_cert: Path | None = None, *, token: str | None = None) -> Iterator[Kept]:
+    """A client of whatever serves at the URL, whose path doesn't matter."""
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.netloc, timeout=60)
+    if parts.scheme == "https":
+        context = ssl.create_default_context(cafile=str(ca_cert))
+        connection = HTTPSConnection(parts.netloc, context=context, timeout=60)
+    with closing(connection):
+        yield Kept(connection, {"X-Cockroach-API-Session": token} if token else {})
+
+
+@contextmanager
+def idle_sessions(server: PostgresServer, count: int) -> Iterator[None]:
+    """Real connections of real clients: each ran a statement, no two the same, and waits. They end with the block."""
     _trust(server, IDLER)
     with ExitStack() as stack:
         for number in range(count):
             name = f"worker {number % 20}"
             connection = psycopg.connect(server.conninfo(user=IDLER), application_name=name, autocommit=True)
             stack.callback(connection.close)
-            connection.execute(statement.encode())
+            connection.execute(_LAST_STATEMENT.format(number=number).encode())
         yield
+
+
+_LAST_STATEMENT = "SELECT relname FROM pg_class WHERE relname = 'customer {number}' AND relkind = 'r'"
 
 
 def make_tables(server: PostgresServer, count: int, *, dbname: str = "postgres", prefix: str = "t") -> None:
