@@ -1,4 +1,4 @@
-"""`python -m bench [QUESTION …]`: measure, print each line as it comes, and write docs/benchmarks.md if all were asked.
+"""`python -m bench [QUESTION …]`: measure, and print each line as it comes; if all were asked, write the page, too.
 
 `--soak MINUTES` runs the question of growth alone, for so long.
 """
@@ -35,9 +35,7 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument(
-        "questions", nargs="*", choices=[*QUESTIONS, []], metavar="QUESTION", help=", ".join(QUESTIONS)
-    )
+    parser.add_argument("questions", nargs="*", metavar="QUESTION", help=", ".join(QUESTIONS))
     parser.add_argument("--short", action="store_true", help="tiny sizes: whether it works, not how fast it is")
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="only whether something grows")
     return parser

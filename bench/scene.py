@@ -21,7 +21,7 @@ from rangeland.engine.workplace import Workplace
 T = TypeVar("T")
 
 IDLER = "idler"  # the role of idle sessions
-SPARE_CONNECTIONS = 60  # for the node, the load, the exporter and us
+SPARE_CONNECTIONS = 100  # for nodes, loads, the exporter and us; a standby must not have fewer than its primary has
 TABLES_A_STATEMENT = 500  # each locks its table and index until its transaction ends: 64 × 100 places by default
 
 

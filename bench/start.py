@@ -64,8 +64,8 @@ def _demo_s() -> float:
     argv = [*map(str, program()), "demo", f"--http-port={ports}", f"--sql-port={ports + NODES}"]
     begun = time.perf_counter()
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
         try:
-            assert demo.stdout is not None
             assert any(line.startswith("Ready after") for line in demo.stdout), "the demo ended before it was ready"
             return time.perf_counter() - begun
         finally:
@@ -128,10 +128,9 @@ def _answers(ready: Ready) -> bool:
 
 def _libraries() -> list[str]:
     """The modules that are not ours in a node's process, in the order in which they are imported."""
-    listing = (
-        "import sys, rangeland.cli.start, rangeland.node.run, rangeland.node.logs; print('\\n'.join(sys.modules))"
-    )
-    found = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True)
+    ours = ("rangeland.cli.start", "rangeland.node.run", "rangeland.node.logs")
+    listing = ["import sys", *(f"import {name}" for name in ours), "print('\\n'.join(sys.modules))"]
+    found = subprocess.run([sys.executable, "-c", "\n".join(listing)], capture_output=True, text=True, check=True)
     return [name for name in found.stdout.split() if not name.startswith(("rangeland", "_", "sys"))]
 
 

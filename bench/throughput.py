@@ -67,7 +67,7 @@ def _beside_patroni(scene: Scene, ready: Ready) -> Line:
     """Patroni has three members, too."""
     with patroni_cluster(Etcd() if ETCD else Raft()) as patroni:
         url = f"http://127.0.0.1:{patroni.members[0].rest_port}/cluster"
-        node, other = _rates(scene, _asking(ready, "nodes/"), _loading(url))
+        node, other = _rates(scene, _asking(ready, "nodes/"), _loading(url, closes=True))
     return Line(
         "Throughput of `nodes/` and of Patroni",
         f"≥ {MIN_TIMES_PATRONI} × its `/cluster`",
@@ -88,5 +88,5 @@ def _asking(ready: Ready, path: str) -> Callable[[int], float]:
     return lambda seconds: run_load(ready.url(path), seconds=seconds, token=ready.token).answers_per_s
 
 
-def _loading(url: str) -> Callable[[int], float]:
-    return lambda seconds: run_load(url, seconds=seconds).answers_per_s
+def _loading(url: str, *, closes: bool = False) -> Callable[[int], float]:
+    return lambda seconds: run_load(url, seconds=seconds, closes=closes).answers_per_s
