@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,8 @@ VISIT_S = 0.2  # between two clients that come, log in, break off an answer, log
 MIXED = Path(__file__).with_name("mixed.lua")
 # What may be more at the end than after the warm-up, where the load is the same: the noise of one sample.
 SLACK = {"memory, MB": 5.0, "descriptors": 6.0, "tasks": 6.0, "server's connections": 2.0}
+
+_SAMPLE = re.compile(r"^(\w+)(?:{.*})? (\S+)$", re.MULTILINE)
 
 Held = Mapping[str, float]  # what one node holds at one moment, under the names of SLACK
 
@@ -138,7 +141,7 @@ def _held(ready: Ready, number: int) -> Held:
     """As the node and its server tell."""
     with ready.kept(number) as client:
         text = client.get("/metrics").decode()
-    told = dict(line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
+    told = {found[1]: found[2] for found in _SAMPLE.finditer(text)}
     return {
         "memory, MB": float(told["sys_rss"]) / 1e6,
         "descriptors": float(told["sys_fd_open"]),
