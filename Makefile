@@ -3,6 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
+BENCH_STAMP := .venv/.installed-bench
 ARGS ?=
 MINUTES ?= 10
 SEED ?=
@@ -11,7 +12,7 @@ COUNT ?= 200
 SOURCE_ONLY := pysyncobj,python-etcd,ydiff
 FAULTS := tests/cluster/test_cluster_faults.py tests/cluster/test_cluster_network.py tests/cluster/test_cluster_server_faults.py
 
-.PHONY: help install demo test fuzz faults chaos check format lint types layers golden openapi openapi-examples lock clean
+.PHONY: help install demo test fuzz faults chaos bench soak check format lint types layers golden openapi openapi-examples lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -44,13 +45,23 @@ faults: install ## break a cluster in every way and write docs/explanation/fault
 chaos: install ## break a cluster at random under load, COUNT=200 times; SEED=… as printed by an earlier run
 	@$(BIN)/python -m pytest tests/chaos -n 0 --timeout 0 --chaos-faults $(COUNT) $(if $(SEED),--chaos-seed $(SEED)) $(ARGS)
 
+bench: $(BENCH_STAMP) ## measure and write docs/benchmarks.md; ARGS='cost latency' prints some questions only
+	@PYTHONPATH=tests:. $(BIN)/python -m bench $(ARGS)
+
+soak: install ## an hour of mixed load at full rate, MINUTES=60: nothing may grow
+	@PYTHONPATH=tests:. $(BIN)/python -m bench --soak $(if $(filter command line environment,$(origin MINUTES)),$(MINUTES),60)
+
+$(BENCH_STAMP): $(STAMP) requirements/bench.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-input --require-hashes --no-deps --only-binary :all: -r requirements/bench.txt
+	@touch $(BENCH_STAMP)
+
 check: format lint types layers test ## everything that a change must pass
 
 format: install
-	@$(BIN)/ruff format --check src tests
+	@$(BIN)/ruff format --check src tests bench
 
 lint: install
-	@$(BIN)/ruff check src tests
+	@$(BIN)/ruff check src tests bench
 
 types: install
 	@$(BIN)/mypy
@@ -67,6 +78,7 @@ openapi-examples: install ## record the document's examples on a cluster, then a
 
 lock: install ## pin every dependency anew, with hashes and without naming an index
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra demo --extra dev pyproject.toml -o requirements/dev.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra bench -c requirements/dev.txt pyproject.toml -o requirements/bench.txt
 
 golden: install ## write the golden answers of tests/contract/golden anew; git diff shows what changed
 	@$(BIN)/python -m pytest -n 0 --write-golden tests/contract/test_contract_golden.py

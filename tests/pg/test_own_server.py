@@ -71,7 +71,8 @@ def test_a_restart_between_two_questions_goes_unnoticed(make_servers: MakeServer
 
     async def scenario() -> None:
         server = await opened(pg)
-        await list_members(server, deadline=soon())
+        # at once, so that more than one connection is kept, and all of them are closed by the restart
+        await asyncio.gather(*(list_members(server, deadline=soon()) for _ in range(2)))
         await asyncio.to_thread(pg.restart)
         assert await list_members(server, deadline=soon()) == []
         await server.close()

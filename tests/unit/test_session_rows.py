@@ -12,13 +12,14 @@ from rangeland.collect.sessions import (
     Places,
     SessionRow,
     cut_page,
+    known_item,
     part_from_page,
     session_from_row,
     split_workers,
 )
 from rangeland.collect.statements import statement_from_bytes
 from rangeland.wire.json import decode
-from rangeland.wire.parts import SessionsParams
+from rangeland.wire.parts import Item, SessionsParams
 from rangeland.wire.sessions import Session, SessionStatus
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -274,6 +275,98 @@ def test_workers_belong_to_their_leader_and_are_no_sessions() -> None:
     sessions, workers = split_workers([row(1), worker._replace(pid=9), row(2), worker])
     assert [each.pid for each in sessions] == [1, 2]
     assert {pid: [each.pid for each in found] for pid, found in workers.items()} == {1: [8, 9]}
+
+
+def items_of(
+    places: Places, rows: list[SessionRow], *, redacted_for: str = "", node_id: int = 1, at_s: float = 0
+) -> list[Item]:
+    """One answer with all sessions, of a node that remembers what it showed."""
+    params = SessionsParams(redacted_for=redacted_for)
+    page = cut_page(places.arrange(rows, "", NOON + timedelta(seconds=at_s)), params)
+    places.show(page.passed, is_of_all=True)
+    known = [None if redacted_for else known_item(each, node_id) for _, each in page.shown]
+    return part_from_page(page, params, node_id=node_id, known=known).items
+
+
+def test_a_session_that_did_nothing_is_not_translated_again() -> None:
+    places = Places()
+    [first] = items_of(places, [row(1)])
+    [again] = items_of(places, [row(1, read_s=1007)])
+    assert again is first
+
+
+@pytest.mark.parametrize(
+    "field", [name for name in SessionRow._fields if name not in ("read_at", "pid", "backend_start")]
+)
+def test_a_session_of_which_anything_changed_is_translated_again(field: str) -> None:
+    """Its process and its start are its identity: with another of them it is another session."""
+    other = row(1)._replace(
+        username_bytes=b"ann",
+        database_bytes=b"bank",
+        application_name_bytes=b"desk",
+        client_address="10.0.0.2",
+        client_port=5001,
+        state="active",
+        state_change=NOON,
+        xact_start=NOON,
+        query_start=NOON,
+        wait_event_type="Lock",
+        wait_event="relation",
+        blocking_pids=[7],
+        query_bytes=b"SELECT 2",
+        query_id=8,
+        backend_type="walsender",
+        leader_pid=9,
+        in_recovery=True,
+    )
+    places = Places()
+    items_of(places, [row(1)])
+    changed = row(1)._replace(**{field: getattr(other, field)})
+    [shown], [expected] = items_of(places, [changed]), items_of(Places(), [changed])
+    assert bytes(shown.body) == bytes(expected.body)
+
+
+def test_a_statement_that_runs_on_shows_how_long_at_each_answer() -> None:
+    places = Places()
+    times = [
+        decode(Session, items_of(places, [row(1, read_s=read_s)._replace(state="active")])[0].body)
+        .active_queries[0]
+        .elapsed_time
+        for read_s in (11, 12)
+    ]
+    assert times == [10_000_000_000, 11_000_000_000]
+
+
+def test_an_open_transaction_that_does_nothing_shows_how_long_at_each_answer() -> None:
+    idle = [row(1, read_s=read_s)._replace(state="idle in transaction", xact_start=NOON) for read_s in (11, 12)]
+    places = Places()
+    shown = [decode(Session, items_of(places, [each])[0].body).active_txn for each in idle]
+    assert [each.elapsed_time for each in shown if each] == [11_000_000_000, 12_000_000_000]
+
+
+def test_a_session_that_ended_and_one_that_was_only_missed_are_translated_again() -> None:
+    places = Places()
+    items_of(places, [row(1), row(2)])
+    missed = items_of(places, [row(2)], at_s=1)
+    found = items_of(places, [row(1), row(2)], at_s=2)
+    statuses = [[decode(Session, item.body).status for item in items] for items in (missed, found)]
+    idle, closed = SessionStatus.IDLE, SessionStatus.CLOSED
+    assert statuses == [[closed, idle], [idle, idle]]
+
+
+def test_what_was_translated_for_others_is_not_shown_to_a_redacted_reader_nor_the_other_way_round() -> None:
+    places = Places()
+    shown = [
+        decode(Session, items_of(places, [row(1)], redacted_for=reader)[0].body).last_active_query
+        for reader in ("", "ann", "", "ann")
+    ]
+    assert shown == ["SELECT 1", "SELECT _", "SELECT 1", "SELECT _"]
+
+
+def test_a_node_that_got_another_number_shows_that() -> None:
+    places = Places()
+    shown = [decode(Session, items_of(places, [row(1)], node_id=node_id)[0].body).node_id for node_id in (1, 2)]
+    assert shown == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import posixpath
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +15,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rangeland.api.asking import Asking, begin
@@ -65,7 +65,7 @@ def make_app(services: Services) -> ASGIApp:
         routes=routes,
         exception_handlers={404: _no_such_path, 405: _wrong_method, Exception: _failed},
     )
-    app.router.redirect_slashes = False
+    app.router = _Routed(routes, redirect_slashes=False)
     # cleaned first: a redirect keeps remote_node_id
     return _Guarded(_Cleaned(Forwarded(app, services)), services.traffic)
 
@@ -127,6 +127,25 @@ def clean_path(path: str) -> str:
     """Without empty parts, `.` and `..`; the trailing slash stays. It begins with one slash: never another host."""
     cleaned = "/" + posixpath.normpath("/" + path).lstrip("/")
     return cleaned + "/" if path.endswith("/") and cleaned != "/" else cleaned
+
+
+class _Routed(Router):
+    """Starlette's router, which tries one route after the other, with a look into a table before that.
+
+    Most paths have no parameter, and trying twenty routes takes a sixth of the time of an answer.
+    """
+
+    def __init__(self, routes: Sequence[Route], *, redirect_slashes: bool) -> None:
+        super().__init__(routes, redirect_slashes=redirect_slashes)
+        self._route_by_path = {route.path: route for route in routes if not route.param_convertors}
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route = self._route_by_path.get(scope["path"])
+        if route is None or scope["type"] != "http":
+            await super().app(scope, receive, send)
+            return
+        scope.update(router=self, route=route, endpoint=route.endpoint, path_params={})
+        await route.handle(scope, receive, send)
 
 
 class _Cleaned:

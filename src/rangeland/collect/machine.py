@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class Machine:
 
     def read(self) -> dict[str, float]:
         """Metrics by dotted name: shares are fractions of one core, or of all where the name says
-        normalized."""
+        normalized. In the node's event loop, whose tasks it counts."""
         memory = psutil.virtual_memory()
         cpu = self._read_cpu()
         if not self._shares or cpu.at - self._last.at >= _SHORTEST_WINDOW_S:
@@ -51,6 +52,7 @@ class Machine:
             "sys.rss": float(self._process.memory_info().rss),
             "sys.uptime": max(0.0, time.time() - self._process.create_time()),
             "sys.fd.open": float(self._process.num_fds()) if hasattr(self._process, "num_fds") else 0.0,
+            "sys.tasks": float(len(asyncio.all_tasks())),
             "sys.host.memory.available": float(memory.available),
             "sys.host.load.1m": os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,
         }

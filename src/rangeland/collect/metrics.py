@@ -64,6 +64,7 @@ OF_A_NODE: tuple[Metric, ...] = (
     _gauge("sys.rss", "bytes", "Memory of the node's process", _PROCESS),
     _gauge("sys.uptime", "seconds", "Age of the node's process", _PROCESS),
     _gauge("sys.fd.open", "", "Open files and sockets of the node's process", _PROCESS),
+    _gauge("sys.tasks", "", "Requests, questions and standing jobs that the node's process works on", "asyncio"),
     _gauge("sys.host.memory.available", "bytes", "Memory that programs can still get", _HOST),
     _gauge("sys.host.load.1m", "", "Processes that run or wait, mean of a minute", _HOST),
     _gauge("sql.conns", "", "Client connections to the server", _ACTIVITY),

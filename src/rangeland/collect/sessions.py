@@ -23,7 +23,7 @@ from rangeland.wire.times import ZERO_TIME, duration_ns, ns, rfc3339
 HOLD = timedelta(seconds=60)  # how long a shown session is remembered after it ended
 CLOSED_SHOWN = 1_000  # as the peer
 CLOSED_PLACES = 10_000  # 166 a second for a minute
-MANY = 200  # sessions that take 10 ms and more to translate: in a thread, so that others are answered meanwhile
+MANY = 200  # sessions that take 5 ms and more to translate: in a thread, so that others are answered meanwhile
 
 # pg_stat_activity.state. "disabled" (track_activities is off) and no state at all say nothing: they are left
 # to the contract's default.
@@ -34,7 +34,7 @@ _RUNNING_STATES = {"active", "fastpath function call"}
 class SessionRow(NamedTuple):
     """A row of sql/sessions.sql, list_sessions."""
 
-    read_at: datetime
+    read_at: datetime  # first: what follows it is the same while a session does nothing
     pid: int
     backend_start: datetime
     username_bytes: bytes | None
@@ -87,13 +87,14 @@ class SessionCollector:
             return ListPart(items=[])
         rows = await self._server.fetch("sessions", "list_sessions", deadline=deadline, username=params.username)
         moment = now or datetime.now(UTC)
-        sessions, workers = split_workers([SessionRow(*row) for row in rows])
+        sessions, workers = split_workers(map(SessionRow._make, rows))
         placed = self._places.arrange(sessions, params.username, moment)
         page = cut_page(placed, params)
         self._places.show(page.passed, is_of_all=not params.username)
-        if len(page.shown) <= MANY:
-            return part_from_page(page, params, node_id=node_id, workers=workers)
-        return await asyncio.to_thread(part_from_page, page, params, node_id=node_id, workers=workers)
+        known = [None if params.redacted_for else known_item(each, node_id) for _, each in page.shown]
+        if known.count(None) <= MANY:
+            return part_from_page(page, params, node_id=node_id, workers=workers, known=known)
+        return await asyncio.to_thread(part_from_page, page, params, node_id=node_id, workers=workers, known=known)
 
 
 Workers = Mapping[int, Sequence[SessionRow]]  # by the leader's pid
@@ -119,8 +120,19 @@ class Placed:
     row: SessionRow
     seen_at: datetime
     ended_at: datetime | None = None
+    is_kept: bool = False  # an answer has shown it
     is_shown_to_all: bool = False  # by an answer without `username`
     is_place_only: bool = False  # one of too many closed ones: it is counted, and not shown
+    translation: Translation | None = None  # the last one that can be used again
+
+
+class Translation(NamedTuple):
+    """A session in JSON, and all that it was made of."""
+
+    content: tuple[Any, ...]  # the row but for its time
+    ended_at: datetime | None
+    node_id: int
+    item: Item
 
 
 class Places:
@@ -128,8 +140,8 @@ class Places:
 
     Clients page by counting places. So a session that was shown stays where it is until a minute after its end, and
     one that shows up late with an early start comes behind all that were shown, instead of among them. It holds the
-    last reading of each session that lives (some 2 kB with a long statement), of 1,000 closed ones as much, and of
-    9,000 more their places (some 500 bytes).
+    last reading of each session that lives, and what it became in JSON (together some 5 kB with a long statement),
+    of 1,000 closed ones as much, and of 9,000 more their places (some 500 bytes).
     """
 
     def __init__(self) -> None:
@@ -137,31 +149,34 @@ class Places:
 
     def arrange(self, rows: Sequence[SessionRow], username: str, now: datetime) -> list[Placed]:
         """Return the sessions of a reading (of all users or one) and those remembered, in order."""
-        self._update(rows, username, now)
+        row_by_key = {row.key: row for row in rows}
+        self._update(row_by_key, rows[0].read_at if rows else None, username, now)
         self._limit_closed()
-        floors = self._floors()
-        arranged = [shown for shown in self._shown.values() if username in ("", shown.row.username)]
-        for row in rows:
-            if row.key not in self._shown:
-                floor = max(floors.get("", ()), floors.get(row.username, ()))
-                order = row.key if row.key > floor else (*floor, *row.key)
-                arranged.append(Placed(order, row, now))
+        arranged = [shown for shown in self._shown.values() if not username or shown.row.username == username]
+        new = row_by_key.keys() - self._shown.keys()
+        floors = self._floors() if new else {}
+        for key in new:
+            row = row_by_key[key]
+            floor = max(floors.get("", ()), floors.get(row.username, ()))
+            arranged.append(Placed(key if key > floor else (*floor, *key), row, now))
         return sorted(arranged, key=lambda placed: placed.order)
 
     def show(self, passed: Iterable[Placed], *, is_of_all: bool) -> None:
         """Remember the sessions that an answer has passed."""
         for placed in passed:
             placed.is_shown_to_all |= is_of_all
-            self._shown[placed.row.key] = placed
+            if not placed.is_kept:
+                placed.is_kept = True
+                self._shown[placed.row.key] = placed
 
-    def _update(self, rows: Sequence[SessionRow], username: str, now: datetime) -> None:
-        row_by_key = {row.key: row for row in rows}
-        read_at = rows[0].read_at if rows else None
+    def _update(
+        self, row_by_key: Mapping[SessionKey, SessionRow], read_at: datetime | None, username: str, now: datetime
+    ) -> None:
         for key, shown in list(self._shown.items()):
-            if username not in ("", shown.row.username):
+            if username and shown.row.username != username:
                 continue
-            if key in row_by_key:
-                shown.row, shown.seen_at, shown.ended_at = row_by_key[key], now, None
+            if (row := row_by_key.get(key)) is not None:
+                shown.row, shown.seen_at, shown.ended_at = row, now, None
                 shown.is_place_only = False
             elif read_at is not None and shown.row.read_at > read_at:
                 continue  # a reading that was overtaken by the one that found this session
@@ -178,6 +193,7 @@ class Places:
         closed.sort(key=lambda shown: shown.ended_at or shown.seen_at, reverse=True)
         for shown in closed[CLOSED_SHOWN:]:
             shown.row, shown.is_place_only = shown.row._replace(query_bytes=None), True
+            shown.translation = None
         for shown in closed[CLOSED_PLACES:]:
             del self._shown[shown.row.key]
 
@@ -211,28 +227,52 @@ def cut_page(placed: Sequence[Placed], params: SessionsParams) -> Page:
     return Page(shown, list(placed[params.index : next_index or None]), next_index)
 
 
-def part_from_page(page: Page, params: SessionsParams, *, node_id: int, workers: Workers | None = None) -> ListPart:
-    """Encode each session of the page once; from here on it is passed on as bytes."""
+def part_from_page(
+    page: Page,
+    params: SessionsParams,
+    *,
+    node_id: int,
+    workers: Workers | None = None,
+    known: Sequence[Item | None] | None = None,
+) -> ListPart:
+    """Encode each session of the page once; from here on it is passed on as bytes.
+
+    `known`: what `known_item` says of each; None: nothing is known.
+    """
     items = [
-        Item(
-            key=placed.row.backend_start.timestamp(),
-            body=Raw(
-                encode(
-                    session_from_row(
-                        placed.row,
-                        node_id=node_id,
-                        ended_at=placed.ended_at,
-                        workers=(workers or {}).get(placed.row.pid, ()),
-                        is_redacted=_is_redacted(placed.row, params),
-                    )
-                )
-            ),
-        )
-        for _, placed in page.shown
+        item or _translated(placed, params, node_id, (workers or {}).get(placed.row.pid, ()))
+        for (_, placed), item in zip(page.shown, known or [None] * len(page.shown), strict=True)
     ]
     places = [place for place, _ in page.shown]
     is_in_a_row = places == list(range(params.index, params.index + len(places)))
     return ListPart(items=items, next_index=page.next_index, places=[] if is_in_a_row else places)
+
+
+def known_item(placed: Placed, node_id: int) -> Item | None:
+    """The JSON of the last reading, if this one is the same but for its time: most sessions do nothing in between.
+
+    None for one that shows how long something takes. It is for readers who see every constant.
+    """
+    known = placed.translation
+    if (
+        known is None
+        or known.content != placed.row[1:]
+        or known.ended_at != placed.ended_at
+        or known.node_id != node_id
+    ):
+        return None
+    return known.item
+
+
+def _translated(placed: Placed, params: SessionsParams, node_id: int, workers: Sequence[SessionRow]) -> Item:
+    row, ended_at = placed.row, placed.ended_at
+    is_redacted = _is_redacted(row, params)
+    session = session_from_row(row, node_id=node_id, ended_at=ended_at, workers=workers, is_redacted=is_redacted)
+    item = Item(key=row.backend_start.timestamp(), body=Raw(encode(session)))
+    tells_time = bool(session.active_queries) or session.active_txn is not None
+    if not (params.redacted_for or tells_time):
+        placed.translation = Translation(row[1:], ended_at, node_id, item)
+    return item
 
 
 def _is_redacted(row: SessionRow, params: SessionsParams) -> bool:

@@ -124,7 +124,10 @@ class Server:
                     broken = isinstance(exc, ServerDownError)
                     if not broken:
                         self._idle.append(connection)
-                    if not last_try and (exc.sqlstate in RETRIED or self._was_stale(exc, reused)):
+                    if not last_try and self._was_stale(exc, reused):
+                        self._drop_idle()  # closed, too: one of them would be the second try's
+                        continue
+                    if not last_try and exc.sqlstate in RETRIED:
                         continue
                     raise self._judged(exc) from exc
                 self._heard(connection)
@@ -262,10 +265,15 @@ class Server:
     def _drop_connections(self) -> None:
         for connection in self._busy:
             connection.cut()
-        for connection in [*self._idle, *({self._writer} - self._busy if self._writer else ())]:
+        if self._writer is not None and self._writer not in self._busy:
+            self._writer.drop()
+        self._writer = None
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
+        for connection in self._idle:
             connection.drop()
         self._idle.clear()
-        self._writer = None
 
     def _heard(self, connection: Connection) -> None:
         """A change of role counts once the timeline is known, too: between two primaries that decides."""
