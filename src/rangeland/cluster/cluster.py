@@ -17,6 +17,7 @@ from rangeland.client import Client, Reply
 from rangeland.cluster.peer import Peer
 from rangeland.cluster.peer_token import PeerTokens
 from rangeland.cluster.questions import HELLO, STATUS, Question
+from rangeland.cluster.timing import timed
 from rangeland.errors import (
     NoPrimaryError,
     NotPrimaryError,
@@ -368,13 +369,18 @@ class Cluster:
 
     async def _ask_self(self, question: Question[P, A], params: P, deadline: float) -> Part[A]:
         try:
-            return Part(self.node_id, value=cast(A, await self.answers[question.path](params, deadline)))
+            with timed("collect"):
+                return Part(self.node_id, value=cast(A, await self.answers[question.path](params, deadline)))
         except (ServerDownError, StateError) as exc:
             return Part(self.node_id, error=PartError("request", Liveness.UNAVAILABLE, str(exc)))
         except RangelandError as exc:
             return Part(self.node_id, error=PartError("request", Liveness.LIVE, str(exc)))
 
     async def _ask_peer(self, member: Member, question: Question[P, A], params: P, deadline: float) -> A:
+        with timed("fan-out"):
+            return await self._ask_and_judge(member, question, params, deadline)
+
+    async def _ask_and_judge(self, member: Member, question: Question[P, A], params: P, deadline: float) -> A:
         peer = self.peers[member.node_id]
         deadline = min(deadline, asyncio.get_running_loop().time() + PEER_TIMEOUT_S)
         begun_ns = time.time_ns()
