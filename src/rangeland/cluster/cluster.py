@@ -404,8 +404,10 @@ class Cluster:
         if peer.silent_since_ns:
             log.info("node answers again", node_id=member.node_id)
         server_id = reply.headers.get(SERVER_HEADER, "")
+        is_news = (role, timeline) != (peer.role, peer.timeline)
         peer.heard(now_ns=time.time_ns(), role=role, timeline=timeline, server_id=server_id)
-        self._compare_primaries()
+        if is_news or role == Role.PRIMARY or self._rival_ids:  # each look goes through all peers
+            self._compare_primaries()
         try:
             return self._readable(peer, question, reply)
         except StrangerError as exc:
