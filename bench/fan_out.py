@@ -19,7 +19,9 @@ import psycopg
 from bench.line import Curve, Findings, Line
 from bench.scene import Kept, Ready, Scene
 from bench.timing import in_turn, median, timed
-from fix_cluster import free_ports, wait_until
+from fix_cluster import wait_until
+from rangeland.engine.ports import require_free_port
+from rangeland.errors import EngineError
 from rangeland.sql import block
 from rangeland.wire.nodes import Liveness
 
@@ -87,7 +89,7 @@ def _endpoints(scene: Scene, ready: Ready) -> Iterator[_Crowd]:
     count = scene.pick(ENDPOINTS, 20)
     silent = int(count * SILENT_SHARE)
     half = (count - silent) // 2
-    first_port = free_ports(count)
+    first_port = _ports_in_a_row(count)
     certs_dir = ready.cluster.nodes[0].certs_dir
     assert certs_dir is not None
     place = ready.cluster.workplace
@@ -108,6 +110,19 @@ def _endpoints(scene: Scene, ready: Ready) -> Iterator[_Crowd]:
             processes.append(process)
             begun += size
         yield _Crowd(first_port, count, silent, processes)
+
+
+def _ports_in_a_row(count: int) -> int:
+    """The first of so many free ones, above those that tests take and below those that the system gives."""
+    first = 20_000
+    for port in range(20_000, 32_000):
+        try:
+            require_free_port(port, setting="")
+        except EngineError:
+            first = port + 1
+        if port - first + 1 == count:
+            return first
+    raise EngineError(f"there are no {count} free ports in a row from 20000 to 32000")
 
 
 def _many_nodes(scene: Scene, ready: Ready, crowd: _Crowd) -> Findings:
@@ -140,7 +155,7 @@ def _many_nodes(scene: Scene, ready: Ready, crowd: _Crowd) -> Findings:
 
 
 def _register(ready: Ready, crowd: _Crowd, begin: int, end: int) -> None:
-    """Make the first `end` endpoints members, of which `begin` are, and wait until the node lists them all as live."""
+    """Make the first `end` endpoints members (`begin` are), and wait until the node lists all as live."""
     statement = block("state", "add_member", ready.primary.major * 10000).text.encode()
     with psycopg.connect(ready.primary.conninfo(), autocommit=True) as connection:
         for number in range(begin, end):
