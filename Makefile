@@ -8,7 +8,7 @@ MINUTES ?= 10
 SEED ?=
 # These have no wheel; all are pure Python. Patroni needs them, and only the tests need Patroni.
 SOURCE_ONLY := pysyncobj,python-etcd,ydiff
-FAULTS := $(addprefix tests/cluster/test_cluster_,faults.py network.py server_faults.py)
+FAULTS := tests/cluster/test_cluster_faults.py tests/cluster/test_cluster_network.py tests/cluster/test_cluster_server_faults.py
 
 .PHONY: help install demo test fuzz faults check format lint types layers golden openapi openapi-examples lock clean
 

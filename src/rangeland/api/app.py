@@ -75,9 +75,9 @@ async def respond(asking: Asking, endpoint: Endpoint) -> Response:
     """Authenticate, answer; an error of ours becomes its status and text."""
     try:
         async with asyncio.timeout_at(asking.deadline + 0.2):  # the parts keep the deadline themselves
+            _require_member(asking, endpoint)
             with timed("auth"):
                 await require_access(asking, endpoint.access)
-            _require_member(asking, endpoint)
             answer = await endpoint.answer(asking)
             if isinstance(answer, Body):
                 return await body_reply(answer, asking.request.headers.get("accept-encoding", ""))
@@ -94,7 +94,7 @@ async def respond(asking: Asking, endpoint: Endpoint) -> Response:
 
 def _require_member(asking: Asking, endpoint: Endpoint) -> None:
     """A node without an id knows no cluster yet, and one that was decommissioned isn't told of it any more: an empty
-    or an old answer would be a wrong one."""
+    or an old answer would be a wrong one, and of a token it can't say whether it was ended."""
     services = asking.services
     cluster = services.cluster
     if endpoint.access is Access.READER and (not cluster.is_member() or cluster.refusal()):
