@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -44,6 +45,30 @@ def test_an_answer_is_compact_json_that_no_cache_keeps(apis: list[Api], token: s
     assert answer.headers["cache-control"] == "no-cache"
     assert answer.body == answer.body.strip()
     assert b'": ' not in answer.body.partition(b"SELECT")[0]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "needed"),
+    [
+        ("GET", "sessions/", {"auth", "collect", "fan-out", "encode"}),
+        ("GET", "nodes/local/ranges/", {"auth", "collect", "encode"}),
+        ("GET", "nodes/2/ranges/?limit=1", {"auth", "fan-out", "encode"}),
+        ("GET", "health/?remote_node_id=2", {"encode"}),
+        ("GET", "nowhere/", set()),
+        ("GET", "/api/v2//nodes/", set()),
+        ("PUT", "nodes/", set()),
+        ("HEAD", "nodes/", {"auth", "collect", "fan-out", "encode"}),
+    ],
+)
+def test_every_answer_tells_where_its_time_went(
+    apis: list[Api], token: str, method: str, path: str, needed: set[str]
+) -> None:
+    """Once: the phases, in milliseconds; of an answer that is passed on, the answering node's."""
+    answer = apis[0].request(method, path, token=token)
+    told = re.findall(r"([a-z-]+);dur=(\d+\.\d\d)(?:, |$)", answer.headers["server-timing"])
+    assert [phase for phase, _ in told] == ["auth", "collect", "fan-out", "encode"]
+    assert {phase for phase, ms in told if float(ms) > 0} >= needed
+    assert all(float(ms) <= answer.elapsed_s * 1000 for _, ms in told)
 
 
 @pytest.mark.parametrize("path", READ_ONLY)

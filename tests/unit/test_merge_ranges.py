@@ -1,9 +1,12 @@
 """One range as every node knows it, and one node's list of ranges."""
 
+from itertools import chain, islice
+
+import pytest
 from msgspec import Raw, structs
 
 from rangeland.merge.part import Part, PartError
-from rangeland.merge.ranges import merge_node_ranges, merge_range
+from rangeland.merge.ranges import BEGINNING, ending, merge_node_ranges, merge_range, range_pieces
 from rangeland.wire.json import encode
 from rangeland.wire.nodes import Liveness
 from rangeland.wire.parts import Item, ListPart, RangePart
@@ -48,3 +51,13 @@ def test_a_nodes_ranges_are_passed_on_as_they_came_with_the_offset_of_the_next_p
 
 def test_the_last_page_of_a_nodes_ranges_has_no_next() -> None:
     assert encode(merge_node_ranges(ListPart(items=[]))) == b'{"ranges":[]}'
+
+
+@pytest.mark.parametrize("stretches", [[1], [100], [1, 1], [250, 100, 3]])
+@pytest.mark.parametrize("next_offset", [0, 7])
+def test_a_list_in_pieces_is_the_list_as_a_whole(stretches: list[int], next_offset: int) -> None:
+    numbers = iter(range(1, sum(stretches) + 1))
+    parts = [[Item(key=number, body=Raw(b'{"n":%d}' % number)) for number in islice(numbers, n)] for n in stretches]
+    pieces = [piece for at, part in enumerate(parts) for piece in range_pieces(part, is_first=at == 0)]
+    whole = merge_node_ranges(ListPart(items=list(chain(*parts)), next_index=next_offset))
+    assert b"".join([BEGINNING, *pieces, ending(next_offset)]) == encode(whole)

@@ -25,6 +25,7 @@ from rangeland.api.replies import NOT_FOUND, Body, HttpError, body_reply, error_
 from rangeland.api.routes import ENDPOINTS, Endpoint
 from rangeland.api.services import Services
 from rangeland.api.traffic import Traffic
+from rangeland.cluster.timing import Timing, begin_timing, timed
 from rangeland.errors import NoPrimaryError, RangelandError
 
 SEND_TIMEOUT_S = 10.0  # a client that takes nothing for this long has vanished
@@ -75,7 +76,8 @@ async def respond(asking: Asking, endpoint: Endpoint) -> Response:
     try:
         async with asyncio.timeout_at(asking.deadline + 0.2):  # the parts keep the deadline themselves
             _require_member(asking, endpoint)
-            await require_access(asking, endpoint.access)
+            with timed("auth"):
+                await require_access(asking, endpoint.access)
             answer = await endpoint.answer(asking)
             if isinstance(answer, Body):
                 return await body_reply(answer, asking.request.headers.get("accept-encoding", ""))
@@ -148,6 +150,14 @@ class _Routed(Router):
         await route.handle(scope, receive, send)
 
 
+def _with_timing(message: Message, timing: Timing) -> Message:
+    """The head of an answer with its Server-Timing; of one that is passed on, the answering node's stays."""
+    headers = [*message.get("headers", ())]
+    if all(name != b"server-timing" for name, _ in headers):
+        headers.append((b"server-timing", timing.header().encode()))
+    return {**message, "headers": headers}
+
+
 class _Cleaned:
     """Send who asks for a path with `//` or `..` to the clean one, as the reference's router does."""
 
@@ -167,7 +177,7 @@ class _Guarded:
     """Keep the HTTP server from waiting for ever on a client that has stopped reading, and HEAD free of a body.
 
     The server itself drops the body of a HEAD in HTTP/1.1 only; in HTTP/2 it would be a protocol error.
-    Each answer is counted as it begins.
+    Each answer is counted as it begins, and tells then where its time went.
     """
 
     def __init__(self, app: ASGIApp, traffic: Traffic) -> None:
@@ -176,10 +186,12 @@ class _Guarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = time.perf_counter()
+        timing = begin_timing()
 
         async def send_soon(message: Message) -> Any:
             if message["type"] == "http.response.start":
                 self._traffic.count(scope, message, begun)
+                message = _with_timing(message, timing)
             if scope["method"] == "HEAD" and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             async with asyncio.timeout(SEND_TIMEOUT_S):

@@ -22,6 +22,7 @@ from rangeland.cluster.cluster import (
 )
 from rangeland.cluster.peer_token import digest
 from rangeland.cluster.questions import QUESTIONS
+from rangeland.cluster.timing import timed
 from rangeland.config import REQUEST_TIMEOUT_S
 from rangeland.errors import (
     NotPrimaryError,
@@ -52,7 +53,8 @@ async def answer_question(asking: Asking) -> Response:
     try:
         if sender := parse_sender(asking.request.headers.get(SENDER_HEADER, "")):
             await asking.services.require_known(sender, _deadline(asking))
-        found = await answer(params, _deadline(asking))
+        with timed("collect"):
+            found = await answer(params, _deadline(asking))
     except StrangerError as exc:
         raise HttpError(403, str(exc), _headers(asking)) from exc
     except NotPrimaryError as exc:

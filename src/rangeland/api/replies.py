@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from starlette.responses import Response
 
+from rangeland.cluster.timing import timed
 from rangeland.wire.json import encode
 
 GENERIC = "An internal server error has occurred. Please check your Rangeland logs for more details."
@@ -64,7 +65,8 @@ class Body:
 
 def encoded(answer: object) -> Body:
     """The answer as JSON."""
-    return Body(encode(answer))
+    with timed("encode"):
+        return Body(encode(answer))
 
 
 async def body_reply(body: Body, accept_encoding: str) -> Response:
@@ -74,7 +76,9 @@ async def body_reply(body: Body, accept_encoding: str) -> Response:
     headers = {**body.headers, "vary": "Accept-Encoding"}
     if not takes_gzip(accept_encoding):
         return _reply(200, body.plain, body.content_type, headers)
-    return _reply(200, await body.gzipped(), body.content_type, {**headers, "content-encoding": "gzip"})
+    with timed("encode"):
+        packed = await body.gzipped()
+    return _reply(200, packed, body.content_type, {**headers, "content-encoding": "gzip"})
 
 
 def takes_gzip(accept_encoding: str) -> bool:
@@ -99,7 +103,8 @@ def _compress(plain: bytes) -> bytes:
 
 
 def json_reply(answer: object, headers: dict[str, str] | None = None) -> Response:
-    return bytes_reply(encode(answer), headers)
+    with timed("encode"):
+        return bytes_reply(encode(answer), headers)
 
 
 def bytes_reply(body: bytes, headers: dict[str, str] | None = None, *, status: int = 200) -> Response:

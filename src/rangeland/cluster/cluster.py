@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
 
@@ -17,6 +17,7 @@ from rangeland.client import Client, Reply
 from rangeland.cluster.peer import Peer
 from rangeland.cluster.peer_token import PeerTokens
 from rangeland.cluster.questions import HELLO, STATUS, Question
+from rangeland.cluster.timing import timed
 from rangeland.errors import (
     NoPrimaryError,
     NotPrimaryError,
@@ -46,6 +47,9 @@ SENDER_HEADER = "x-rangeland-from"  # of a question: see Sender
 MEMBER_HEADER, SERVER_HEADER = "x-rangeland-registered-us", "x-rangeland-server"  # of an answer
 MARGIN_S = 0.25  # what a peer's answer may take to travel and be merged
 PARALLEL = 100  # as the reference
+SLOW_S = (
+    0.3  # a question that takes longer mostly waits: its place goes to another. Else 100 silent nodes would hold all
+)
 PEER_TIMEOUT_S = 4.0  # as the reference's dial
 _NUMBER = re.compile(r"[0-9]{1,19}")  # an int64, as a header tells it
 PATIENCE_S = 1.5  # with one's own server where another's would do; that finds out in 2.2 s that its server hangs
@@ -262,7 +266,7 @@ class Cluster:
             deadline = min(deadline, asyncio.get_running_loop().time() + try_silent_s)
         if not peer.silent_since_ns or try_silent_s:
             try:
-                async with self._many:
+                async with self._place():
                     return Part(node_id, value=await self._ask_peer(member, question, params, deadline))
             except ServerDownError as exc:
                 return Part(node_id, error=PartError("request", Liveness.UNAVAILABLE, str(exc)))
@@ -374,15 +378,39 @@ class Cluster:
 
     # inside
 
+    @contextlib.asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """A place among those who ask at once, for SLOW_S at most."""
+        await self._many.acquire()
+        is_held = True
+
+        def give_back() -> None:
+            nonlocal is_held
+            if is_held:
+                is_held = False
+                self._many.release()
+
+        timer = asyncio.get_running_loop().call_later(SLOW_S, give_back)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            give_back()
+
     async def _ask_self(self, question: Question[P, A], params: P, deadline: float) -> Part[A]:
         try:
-            return Part(self.node_id, value=cast(A, await self.answers[question.path](params, deadline)))
+            with timed("collect"):
+                return Part(self.node_id, value=cast(A, await self.answers[question.path](params, deadline)))
         except (ServerDownError, StateError) as exc:
             return Part(self.node_id, error=PartError("request", Liveness.UNAVAILABLE, str(exc)))
         except RangelandError as exc:
             return Part(self.node_id, error=PartError("request", Liveness.LIVE, str(exc)))
 
     async def _ask_peer(self, member: Member, question: Question[P, A], params: P, deadline: float) -> A:
+        with timed("fan-out"):
+            return await self._ask_and_judge(member, question, params, deadline)
+
+    async def _ask_and_judge(self, member: Member, question: Question[P, A], params: P, deadline: float) -> A:
         peer = self.peers[member.node_id]
         deadline = min(deadline, asyncio.get_running_loop().time() + PEER_TIMEOUT_S)
         begun_ns = time.time_ns()
@@ -406,8 +434,10 @@ class Cluster:
         if peer.silent_since_ns:
             log.info("node answers again", node_id=member.node_id)
         server_id = reply.headers.get(SERVER_HEADER, "")
+        is_news = (role, timeline) != (peer.role, peer.timeline)
         peer.heard(now_ns=time.time_ns(), role=role, timeline=timeline, server_id=server_id)
-        self._compare_primaries()
+        if is_news or role == Role.PRIMARY or self._rival_ids:  # each look goes through all peers
+            self._compare_primaries()
         try:
             return self._readable(peer, question, reply)
         except StrangerError as exc:

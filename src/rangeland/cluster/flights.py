@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, TypeVar, cast
+
+from rangeland.cluster.timing import Timing, apart, shared
 
 T = TypeVar("T")
 
@@ -35,19 +37,23 @@ class Flights:
         else:
             task = self._queued[key] = asyncio.create_task(self._after(running, key, begin))
             task.add_done_callback(_retrieve)
-        return cast(T, await asyncio.shield(task))
+        result, timing = cast(tuple[T, Timing], await asyncio.shield(task))
+        shared(timing)
+        return result
 
-    async def _after(self, running: asyncio.Task[Any], key: Hashable, begin: Callable[[], Awaitable[T]]) -> T:
+    async def _after(
+        self, running: asyncio.Task[Any], key: Hashable, begin: Callable[[], Coroutine[Any, Any, T]]
+    ) -> tuple[T, Timing]:
         await asyncio.wait({running}, timeout=PATIENCE_S)
         current = asyncio.current_task()
         assert current is not None
         self._running[key] = current
         del self._queued[key]
         current.add_done_callback(lambda task: self._landed(key, task))
-        return await begin()
+        return await apart(begin())
 
-    def _begin(self, key: Hashable, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = self._running[key] = asyncio.create_task(work)
+    def _begin(self, key: Hashable, work: Coroutine[Any, Any, T]) -> asyncio.Task[tuple[T, Timing]]:
+        task = self._running[key] = asyncio.create_task(apart(work))
         task.add_done_callback(lambda done: self._landed(key, done))
         return task
 

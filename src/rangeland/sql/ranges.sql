@@ -22,7 +22,8 @@ SELECT d.oid::int8,
  ORDER BY d.oid;
 
 -- name: count_ranges
--- How many ranges there are; `scope` is as in list_range_oids.
+-- How many ranges there are; `scope` is as in list_range_oids. Shared catalogues have oids that no user's table can
+-- have. Source: PostgreSQL, access/transam.h, FirstNormalObjectId.
 -- since: 150000
 -- on: any
 -- takes: scope text
@@ -31,7 +32,8 @@ SELECT d.oid::int8,
 SELECT count(*)
   FROM pg_class AS c
   JOIN pg_namespace AS n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('r', 'm')
+ WHERE c.oid < CASE %(scope)s::text WHEN 'shared' THEN 16384 ELSE 4294967295 END::oid
+   AND c.relkind IN ('r', 'm')
    AND (c.relpersistence = 'p' OR c.relpersistence = 'u' AND NOT pg_is_in_recovery())
    AND CASE %(scope)s::text
            WHEN 'shared' THEN c.relisshared
@@ -40,18 +42,45 @@ SELECT count(*)
        END;
 
 -- name: list_range_oids
--- At most `page_size` tables with an oid above `after_oid`, by oid, the first `skip` left out. The scope
--- `shared` means the catalogues that all databases share, `user` what users made, `system` that and this
--- database's catalogues.
+-- At most `page_size` tables, and no more than 1,000, with an oid above `after_oid`, by oid. The scope `shared`
+-- means the catalogues that all databases share, `user` what users made, `system` that and this database's
+-- catalogues. The limit within is a constant: of a parameter a kept plan takes it to be a tenth of all rows, and
+-- reads and sorts the whole catalogue.
 -- since: 150000
 -- on: any
--- takes: scope text, after_oid int8, skip int8, page_size int8
+-- takes: scope text, after_oid int8, page_size int8
+-- needs: nothing
+-- returns: oid int8
+SELECT found.oid::int8
+  FROM (SELECT c.oid
+          FROM pg_class AS c
+          JOIN pg_namespace AS n ON n.oid = c.relnamespace
+         WHERE c.oid > %(after_oid)s::int8::oid
+           AND c.oid < CASE %(scope)s::text WHEN 'shared' THEN 16384 ELSE 4294967295 END::oid
+           AND c.relkind IN ('r', 'm')
+           AND (c.relpersistence = 'p' OR c.relpersistence = 'u' AND NOT pg_is_in_recovery())
+           AND CASE %(scope)s::text
+                   WHEN 'shared' THEN c.relisshared
+                   WHEN 'system' THEN NOT c.relisshared
+                   ELSE n.nspname NOT IN ('pg_catalog', 'information_schema')
+               END
+         ORDER BY c.oid
+         LIMIT 1000) AS found
+ ORDER BY found.oid
+ LIMIT %(page_size)s::int8;
+
+-- name: skip_ranges
+-- The table at place `skip`, from 1, of those of a scope by oid; no row where there are fewer. `scope` is as in
+-- list_range_oids.
+-- since: 150000
+-- on: any
+-- takes: scope text, skip int8
 -- needs: nothing
 -- returns: oid int8
 SELECT c.oid::int8
   FROM pg_class AS c
   JOIN pg_namespace AS n ON n.oid = c.relnamespace
- WHERE c.oid > %(after_oid)s::int8::oid
+ WHERE c.oid < CASE %(scope)s::text WHEN 'shared' THEN 16384 ELSE 4294967295 END::oid
    AND c.relkind IN ('r', 'm')
    AND (c.relpersistence = 'p' OR c.relpersistence = 'u' AND NOT pg_is_in_recovery())
    AND CASE %(scope)s::text
@@ -60,8 +89,8 @@ SELECT c.oid::int8
            ELSE n.nspname NOT IN ('pg_catalog', 'information_schema')
        END
  ORDER BY c.oid
-OFFSET %(skip)s::int8
- LIMIT %(page_size)s::int8;
+OFFSET %(skip)s::int8 - 1
+ LIMIT 1;
 
 -- name: find_range
 -- The table that an oid belongs to: its own, or that of an index, of TOAST, of an index of TOAST. No row when

@@ -47,6 +47,8 @@ class RangesParams(Struct, frozen=True, kw_only=True):
     offset: int = 0
     limit: int = 0  # 0: all
     system: bool = False  # with each database's own catalogues
+    after: int = 0  # a range id: the list begins behind it, whatever the offset; 0: at the offset
+    read_sizes: bool = True  # False: only those that are known
 
 
 class HotParams(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,248 @@
+"""What does a large server cost? 100,000 tables, 2,000 connections, 200 databases."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psutil
+import psycopg
+
+from bench.line import Curve, Findings, Line
+from bench.scene import Kept, Ready, Scene, idle_sessions, make_tables
+from bench.spending import cpu_of_process
+from bench.timing import in_turn, median, p99, timed
+from fix_cluster import wait_until
+
+TABLES = 100_000
+COUNTS = (1000, 10_000, TABLES)
+CONNECTIONS = 2000
+DATABASES = 200
+SAMPLED_S = 600.0
+ASKED_EACH_S = 60.0
+
+MAX_PAGE_MS = 100.0
+MAX_RESIDENT_MB = 150.0
+MAX_HEALTH_MS = 20.0
+MAX_HOT_MS = 100.0
+MAX_SAMPLER_SHARE = 0.01
+MAX_SESSIONS_MS = 60.0
+MAX_VISITS = 1
+
+
+def measure(scene: Scene) -> Findings:
+    with scene.cluster(1) as ready:
+        yield from _ranges(scene, ready)
+    with scene.cluster(1, connections=scene.pick(CONNECTIONS, 5)) as ready:
+        yield _sessions(scene, ready)
+    with scene.cluster(1) as ready:
+        yield _databases(scene, ready)
+
+
+def _ranges(scene: Scene, ready: Ready) -> Findings:
+    points: list[tuple[float, float]] = []
+    made = 0
+    with ready.kept() as client:
+        wait_until(lambda: _answers(client), "the node knows its server", timeout_s=30)
+        for count in scene.pick(COUNTS, (20, 40)):
+            make_tables(ready.primary, count - made, prefix=f"t{count}_")
+            _analyze(ready)
+            made = count
+            client.get("ranges/hot/")  # the first one waits for a sample
+            figures = in_turn(timed(lambda: client.get("nodes/local/ranges/?limit=1000")), rounds=scene.pick(20, 2))
+            points.append((count, median(figures[0]) * 1000))
+        page_ms = points[-1][1]
+        yield Line(
+            f"Size: a page of 1,000 ranges, {TABLES:,} tables",
+            f"p50 ≤ {MAX_PAGE_MS:g} ms",
+            f"{page_ms:.1f} ms",
+            "",
+            page_ms <= MAX_PAGE_MS,
+        )
+        yield from _whole_list(ready, client)
+        figures = in_turn(timed(lambda: client.get("ranges/hot/")), rounds=scene.pick(30, 2))
+        hot_ms = median(figures[0]) * 1000
+        yield Line(
+            f"Size: `ranges/hot/`, {TABLES:,} tables",
+            f"p50 ≤ {MAX_HOT_MS:g} ms",
+            f"{hot_ms:.1f} ms",
+            "",
+            hot_ms <= MAX_HOT_MS,
+        )
+        yield _sampler(scene, ready, client)
+    yield Curve(
+        "ranges", "GET /api/v2/nodes/local/ranges/?limit=1000, TLS", "tables", "p50, ms", {"a page of 1,000": points}
+    )
+
+
+def _analyze(ready: Ready) -> None:
+    """As autovacuum does within a minute: the catalogues have just grown."""
+    with psycopg.connect(ready.primary.conninfo(), autocommit=True) as connection:
+        for table in ("pg_class", "pg_index", "pg_namespace"):
+            connection.execute(f"VACUUM ANALYZE pg_catalog.{table}".encode())
+
+
+def _whole_list(ready: Ready, client: Kept) -> Findings:
+    """The whole list over one connection, and health over another meanwhile."""
+    process = psutil.Process(ready.cluster.nodes[0].pid)
+    health_s: list[float] = []
+    peak_bytes = process.memory_info().rss
+    is_done = threading.Event()
+
+    def look_after() -> None:
+        nonlocal peak_bytes
+        with ready.kept() as other:
+            while not is_done.is_set():
+                health_s.append(timed(lambda: other.get("health/"))())
+                peak_bytes = max(peak_bytes, process.memory_info().rss)
+                time.sleep(0.005)
+
+    thread = threading.Thread(target=look_after)
+    thread.start()
+    try:
+        begun = time.perf_counter()
+        size = _drained(client, "nodes/local/ranges/")
+        seconds = time.perf_counter() - begun
+    finally:
+        is_done.set()
+        thread.join()
+    peak_mb, health_ms = peak_bytes / 1e6, p99(health_s) * 1000
+    yield Line(
+        f"Size: the whole list of {TABLES:,} tables",
+        f"≤ {MAX_RESIDENT_MB:g} MB resident",
+        f"{peak_mb:.0f} MB ({size / 1e6:.0f} MB in {seconds:.1f} s)",
+        "",
+        peak_mb <= MAX_RESIDENT_MB,
+    )
+    yield Line(
+        "Size: `health/` while the whole list is sent",
+        f"p99 ≤ {MAX_HEALTH_MS:g} ms",
+        f"{health_ms:.1f} ms, p50 {median(health_s) * 1000:.1f} ms",
+        "",
+        health_ms <= MAX_HEALTH_MS,
+        f"{len(health_s):,} requests",
+    )
+
+
+def _drained(client: Kept, path: str) -> int:
+    """The size of an answer that is read and forgotten: its client shares this machine."""
+    client.connection.request("GET", f"/api/v2/{path}", headers=client.headers)
+    answer = client.connection.getresponse()
+    assert answer.status == 200
+    size = 0
+    while piece := answer.read(1 << 18):
+        size += len(piece)
+    return size
+
+
+def _sampler(scene: Scene, ready: Ready, client: Kept) -> Line:
+    """All that the server and the node spend on it, a question a minute included: nobody else asks."""
+    duration_s, each_s = scene.pick(SAMPLED_S, 4.0), scene.pick(ASKED_EACH_S, 2.0)
+    node = psutil.Process(ready.cluster.nodes[0].pid)
+    begun, asked = time.monotonic(), 0
+    before_s = _node_cpu_s(node) + _readers_cpu_s(ready)
+    while time.monotonic() - begun < duration_s:
+        if time.monotonic() - begun >= asked * each_s:
+            client.get("ranges/hot/")
+            asked += 1
+        time.sleep(0.5)
+    share = (_node_cpu_s(node) + _readers_cpu_s(ready) - before_s) / (time.monotonic() - begun)
+    return Line(
+        f"Size: the sampler, {TABLES:,} tables",
+        f"≤ {MAX_SAMPLER_SHARE:.0%} of a core over 10 minutes, a question a minute",
+        f"{share:.2%} of a core, node and its connections to the server",
+        "",
+        share <= MAX_SAMPLER_SHARE,
+    )
+
+
+def _node_cpu_s(node: psutil.Process) -> float:
+    times = node.cpu_times()
+    return times.user + times.system
+
+
+def _readers_cpu_s(ready: Ready) -> float:
+    """CPU of the server's processes that serve the node: its connections are kept."""
+    with psycopg.connect(ready.primary.conninfo(), autocommit=True) as connection:
+        found = connection.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'rangeland'").fetchall()
+    with suppress(psutil.NoSuchProcess):
+        return sum(cpu_of_process(psutil.Process(pid)) for (pid,) in found)
+    return 0.0
+
+
+def _sessions(scene: Scene, ready: Ready) -> Line:
+    count = scene.pick(CONNECTIONS, 5)
+    with idle_sessions(ready.primary, count), ready.kept() as client:
+        figures = in_turn(timed(lambda: client.get("sessions/")), rounds=scene.pick(40, 2))
+    p50_ms = median(figures[0]) * 1000
+    return Line(
+        f"Size: `sessions/`, {CONNECTIONS:,} connections",
+        f"p50 ≤ {MAX_SESSIONS_MS:g} ms",
+        f"{p50_ms:.1f} ms",
+        "",
+        p50_ms <= MAX_SESSIONS_MS,
+    )
+
+
+def _databases(scene: Scene, ready: Ready) -> Line:
+    """While every database is listed, again and again, others are dropped, and connections are counted."""
+    count = scene.pick(DATABASES, 4)
+    with psycopg.connect(ready.primary.conninfo(), autocommit=True) as connection, ready.kept() as client:
+        for number in range(count):
+            connection.execute(f"CREATE DATABASE visited{number} STRATEGY file_copy".encode())
+        wait_until(lambda: _answers(client), "the node knows its server", timeout_s=30)
+        client.get("nodes/local/ranges/?system=true&limit=1")  # every database has its number
+        with _counting(ready) as most:
+            client.get("nodes/local/ranges/")
+            dropped, refused = 0, 0
+            for number in range(count // 10):
+                asking = threading.Thread(target=_asked_beside, args=(ready,))
+                asking.start()
+                try:
+                    connection.execute(f"DROP DATABASE visited{number}".encode())
+                    dropped += 1
+                except psycopg.errors.ObjectInUse:
+                    refused += 1
+                asking.join()
+    return Line(
+        f"Size: {DATABASES} databases",
+        f"at most {MAX_VISITS} connection to another database at a time, no DROP DATABASE refused",
+        f"{max(most)} at a time, {dropped} dropped while all were visited, {refused} refused",
+        "",
+        max(most) <= MAX_VISITS and refused == 0,
+    )
+
+
+def _asked_beside(ready: Ready) -> None:
+    with ready.kept() as client:
+        client.get("nodes/local/ranges/")
+
+
+@contextmanager
+def _counting(ready: Ready) -> Iterator[list[int]]:
+    """How many connections the node had to other databases than the state's, each time one looked."""
+    counts = [0]
+    is_done = threading.Event()
+    statement = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rangeland' AND datname <> 'postgres'"
+
+    def count() -> None:
+        with psycopg.connect(ready.primary.conninfo(), autocommit=True) as connection:
+            while not is_done.wait(0.002):
+                counts.append(connection.execute(statement.encode()).fetchall()[0][0])
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    try:
+        yield counts
+    finally:
+        is_done.set()
+        thread.join()
+
+
+def _answers(client: Kept) -> bool:
+    try:
+        return bool(client.get("nodes/"))
+    except AssertionError:
+        return False
