@@ -47,9 +47,8 @@ SENDER_HEADER = "x-rangeland-from"  # of a question: see Sender
 MEMBER_HEADER, SERVER_HEADER = "x-rangeland-registered-us", "x-rangeland-server"  # of an answer
 MARGIN_S = 0.25  # what a peer's answer may take to travel and be merged
 PARALLEL = 100  # as the reference
-SLOW_S = (
-    0.3  # a question that takes longer mostly waits: its place goes to another. Else 100 silent nodes would hold all
-)
+# A question that takes longer mostly waits: its place goes to another. Else 100 silent nodes would hold all.
+SLOW_S = 0.3
 PEER_TIMEOUT_S = 4.0  # as the reference's dial
 _NUMBER = re.compile(r"[0-9]{1,19}")  # an int64, as a header tells it
 PATIENCE_S = 1.5  # with one's own server where another's would do; that finds out in 2.2 s that its server hangs
