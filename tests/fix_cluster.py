@@ -158,8 +158,9 @@ def session_url(path: str, **parameters: object) -> str:
     return f"{path}?{urlencode(parameters, quote_via=quote)}" if parameters else path
 
 
-def running_cluster(workplace: Workplace, nodes: int, *, load_tps: int = 0, insecure: bool = False) -> Cluster:
-    """An open cluster; whoever asked for it stops it."""
+@contextmanager
+def running_cluster(nodes: int, *, load_tps: int = 0, insecure: bool = False) -> Iterator[Cluster]:
+    """A cluster in a directory of its own; nothing of it is left afterwards."""
     plan = Plan(
         nodes=nodes,
         http_port=free_ports(nodes),
@@ -167,9 +168,13 @@ def running_cluster(workplace: Workplace, nodes: int, *, load_tps: int = 0, inse
         load_tps=load_tps,
         insecure=insecure,
     )
-    cluster = Cluster(workplace, plan)
-    cluster.open()
-    return cluster
+    with Workplace(kind="test") as place:
+        cluster = Cluster(place, plan)
+        try:
+            cluster.open()
+            yield cluster
+        finally:
+            cluster.stop()
 
 
 @contextmanager
@@ -206,12 +211,10 @@ def count_statements(cluster: Cluster, number: int, begin: int) -> int:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """Three nodes and a light load; roles `reader` (in pg_monitor) and `stranger` (in nothing) beside `demo`."""
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 3, load_tps=LOAD_TPS)
+    with running_cluster(3, load_tps=LOAD_TPS) as made:
         add_user(made, "reader", "LOGIN IN ROLE pg_monitor")
         add_user(made, "stranger")
         yield made
-        made.stop()
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,6 @@ from fix_commands import run_command
 from rangeland.engine.cluster import Cluster
 from rangeland.engine.node import NodeProcess
 from rangeland.engine.server import PostgresServer
-from rangeland.engine.workplace import Workplace
 
 READY = "/health?ready=1"
 SECOND = "is beside the same server"
@@ -27,10 +26,8 @@ MakeClone = Callable[[], PostgresServer]
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Two nodes, of this module alone."""
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 2)
+    with running_cluster(2) as made:
         yield made
-        made.stop()
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from fix_cluster import Api, add_user, apis_of, log_in, new_client, running_clus
 from rangeland.config import program
 from rangeland.engine.cluster import Cluster
 from rangeland.engine.server import PostgresServer
-from rangeland.engine.workplace import Workplace
 
 FAILURES = 50
 MINUTE_S = 60.0
@@ -29,11 +28,9 @@ NOTICED_S = 30.0  # a round each 10 s, one more to be sure, a second to write, o
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Of this module alone."""
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 3)
+    with running_cluster(3) as made:
         add_user(made, "operator", "LOGIN IN ROLE admin")
         yield made
-        made.stop()
 
 
 @pytest.fixture(scope="module")

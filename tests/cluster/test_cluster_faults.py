@@ -43,7 +43,6 @@ from rangeland.cluster.questions import LOG_USER_IN
 from rangeland.config import program
 from rangeland.engine.cluster import Cluster
 from rangeland.engine.ports import free_port
-from rangeland.engine.workplace import Workplace
 from rangeland.tls import CLUSTER_KEY, create_ca, create_cluster_key, create_node
 from rangeland.wire.members import SessionToMake
 
@@ -56,10 +55,8 @@ CONDITIONAL = {"health/restart_safety/", "health/restart_safety/?allow_minimum_q
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Of this module alone."""
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 3, load_tps=LOAD_TPS)
+    with running_cluster(3, load_tps=LOAD_TPS) as made:
         yield made
-        made.stop()
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,6 @@ from fix_cluster import ANSWER_S, FORM, Api, apis_of, log_in, new_client, runnin
 from fix_engine import wait_for_replay
 from rangeland.cluster.peer_token import PeerTokens
 from rangeland.engine.cluster import Cluster
-from rangeland.engine.workplace import Workplace
 from rangeland.tls import create_ca, create_node, read_cluster_keys
 
 GENERIC = "An internal server error has occurred. Please check your Rangeland logs for more details."
@@ -30,10 +29,8 @@ HERE = "nodes/local/ranges/?limit=1"  # tells by its source_node_id who has answ
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Two nodes, of which one may be broken for a while."""
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 2)
+    with running_cluster(2) as made:
         yield made
-        made.stop()
 
 
 @pytest.fixture(scope="module")

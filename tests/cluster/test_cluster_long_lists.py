@@ -17,7 +17,6 @@ from fix_cluster import Api, apis_of, log_in, running_cluster, wait_until
 from fix_engine import wait_for_replay
 from rangeland.api.ranges import STRETCH_RANGES
 from rangeland.engine.cluster import Cluster
-from rangeland.engine.workplace import Workplace
 
 TABLES = 2 * STRETCH_RANGES + 500  # in another database than the one that connections are kept to
 COPIES = ("large2", "large3")  # more than what is on its way fills the buffers of the sockets
@@ -27,8 +26,7 @@ each_node = pytest.mark.parametrize("node", ["local", "2"])
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 2)
+    with running_cluster(2) as made:
         with psycopg.connect(made.servers[0].conninfo(), autocommit=True) as connection:
             connection.execute("CREATE DATABASE large")
         with psycopg.connect(made.servers[0].conninfo("large"), autocommit=True) as connection:
@@ -42,7 +40,6 @@ def cluster() -> Iterator[Cluster]:
                 connection.execute(f"CREATE DATABASE {name} TEMPLATE large".encode())
         wait_for_replay(*made.servers, timeout_s=60)
         yield made
-        made.stop()
 
 
 @pytest.fixture(scope="module")

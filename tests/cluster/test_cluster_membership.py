@@ -13,7 +13,6 @@ from fix_commands import Completed, complaint, run_command
 from rangeland.cli.asking import ask_node
 from rangeland.cluster.questions import CHANGE_MEMBERSHIP
 from rangeland.engine.cluster import Cluster
-from rangeland.engine.workplace import Workplace
 from rangeland.wire.members import MembershipChange
 
 Ask = Callable[..., Completed]
@@ -21,10 +20,8 @@ Ask = Callable[..., Completed]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 3)
+    with running_cluster(3) as made:
         yield made
-        made.stop()
 
 
 @pytest.fixture

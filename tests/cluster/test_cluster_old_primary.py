@@ -9,7 +9,6 @@ import pytest
 
 from fix_cluster import Api, apis_of, log_in, running_cluster, wait_until
 from rangeland.engine.cluster import Cluster
-from rangeland.engine.workplace import Workplace
 
 LOGIN_S = 2.0  # after a promotion
 
@@ -20,8 +19,7 @@ def failed_over() -> Iterator[tuple[Cluster, float]]:
 
     All run now, and the first two take writes. And after how many seconds somebody could log in.
     """
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 3)
+    with running_cluster(3) as made:
         token = log_in(made, apis_of(made)[0], made.username)
         made.servers[0].kill()
         made.nodes[2].pause()
@@ -33,7 +31,6 @@ def failed_over() -> Iterator[tuple[Cluster, float]]:
         made.servers[0].start()
         wait_until(lambda: _shown(apis_of(made)[0], token)[:2] == ["primary", "primary"], "both are shown")
         yield made, took_s
-        made.stop()
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from fix_cluster import Api, apis_of, log_in, running_cluster, wait_until
 from rangeland.auth.session_token import decode_token
 from rangeland.engine.cluster import Cluster
 from rangeland.engine.server import PostgresServer
-from rangeland.engine.workplace import Workplace
 
 NOTICED_S = 2.0  # from a promotion until every node writes to the new primary
 WARNING = "two primaries"
@@ -22,10 +21,8 @@ WARNING = "two primaries"
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Of this module alone: its second server becomes a primary, too."""
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 3)
+    with running_cluster(3) as made:
         yield made
-        made.stop()
 
 
 @pytest.fixture(scope="module")

@@ -11,17 +11,14 @@ import pytest
 from contract.committed import departures
 from fix_cluster import Api, Reply, apis_of, running_cluster, wait_until
 from rangeland.engine.cluster import Cluster
-from rangeland.engine.workplace import Workplace
 
 PATH = "health/restart_safety/"
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 3)
+    with running_cluster(3) as made:
         yield made
-        made.stop()
 
 
 @pytest.fixture

@@ -17,16 +17,13 @@ from fix_cluster import Api, apis_of, log_in, running_cluster, wait_until
 from rangeland import tls
 from rangeland.engine.cluster import Cluster
 from rangeland.engine.node import NodeProcess
-from rangeland.engine.workplace import Workplace
 from rangeland.tls import RotationStep
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 3)
+    with running_cluster(3) as made:
         yield made
-        made.stop()
 
 
 def certs_of(node: NodeProcess) -> Path:

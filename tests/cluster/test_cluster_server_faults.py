@@ -28,7 +28,6 @@ from rangeland.cluster.cluster import ask_signed
 from rangeland.cluster.peer_token import PeerTokens
 from rangeland.cluster.questions import REGISTER
 from rangeland.config import program
-from rangeland.engine.workplace import Workplace
 from rangeland.state.init import NODE_ROLE
 from rangeland.tls import client_context, read_cluster_keys
 from rangeland.wire.members import Registration
@@ -41,10 +40,8 @@ PASSING = 2  # a visit to another database, and a look whether the server answer
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 3, load_tps=LOAD_TPS)
+    with running_cluster(3, load_tps=LOAD_TPS) as made:
         yield f.make_scene(made)
-        made.stop()
 
 
 SERVER_FAULTS = (

@@ -23,7 +23,6 @@ from rangeland.cluster import Cluster as Peers
 from rangeland.cluster import Question
 from rangeland.cluster.peer_token import PeerTokens
 from rangeland.engine.cluster import Cluster
-from rangeland.engine.workplace import Workplace
 from rangeland.merge.part import Part, text
 from rangeland.pg import Server
 from rangeland.tls import client_context, read_cluster_keys
@@ -60,12 +59,10 @@ def git(*words: str) -> bytes:
 @pytest.fixture(scope="module")
 def cluster(older: Path) -> Iterator[Cluster]:
     """Three nodes, the second one of the older version."""
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 3)
+    with running_cluster(3) as made:
         made.nodes[1].stop()
         run_older(made, older)
         yield made
-        made.stop()
 
 
 def run_older(cluster: Cluster, older: Path) -> None:

@@ -22,7 +22,6 @@ from rangeland.cluster.cluster import PREFIX
 from rangeland.cluster.peer_token import PeerTokens
 from rangeland.cluster.questions import HELLO, KEEP_SESSION, LIST_WEB_SESSIONS, LOG_USER_IN, LOG_USER_OUT
 from rangeland.engine.cluster import Cluster
-from rangeland.engine.workplace import Workplace
 from rangeland.tls import read_cluster_keys
 from rangeland.wire.json import encode
 from rangeland.wire.members import Hello, LoginResult, OfflineSession, SessionToMake, UserParams
@@ -33,10 +32,8 @@ DAY_S = 86_400.0
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Of this module alone."""
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 3)
+    with running_cluster(3) as made:
         yield made
-        made.stop()
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ from fix_cluster import ANSWER_S, Api, apis_of, log_in, running_cluster, wait_un
 from fix_prometheus import Prometheus, needs_prometheus, promtool, running_prometheus
 from rangeland.collect.rules import ALERTS, RECORDING
 from rangeland.engine.cluster import Cluster
-from rangeland.engine.workplace import Workplace
 
 GUIDE = Path(__file__).parents[2] / "docs" / "howto" / "prometheus.md"
 MINUTES = 120
@@ -30,10 +29,8 @@ pytestmark = pytest.mark.timeout(300)  # promtool computes two hours of 30 clust
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Of this module alone."""
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 3)
+    with running_cluster(3) as made:
         yield made
-        made.stop()
 
 
 @pytest.fixture(scope="module")

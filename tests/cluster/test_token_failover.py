@@ -13,16 +13,13 @@ from fix_lags import stopped_senders
 from rangeland.auth.session_token import decode_token
 from rangeland.engine.cluster import Cluster
 from rangeland.engine.server import PostgresServer
-from rangeland.engine.workplace import Workplace
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Of this module alone; the tests follow one another: after the first its second server is the primary."""
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 3)
+    with running_cluster(3) as made:
         yield made
-        made.stop()
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,6 @@ from cluster.token_model import Fate, TokenModel
 from fix_cluster import Reply, apis_of, new_client, running_cluster, wait_until
 from fix_lags import LAGS
 from rangeland.engine.cluster import Cluster
-from rangeland.engine.workplace import Workplace
 
 PLAY_S = 30.0
 JUDGED = 5  # of the live and of the ended tokens each, after every step
@@ -27,10 +26,8 @@ JUDGED = 5  # of the live and of the ended tokens each, after every step
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Of this module alone."""
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 3)
+    with running_cluster(3) as made:
         yield made
-        made.stop()
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from rangeland.cluster.peer_token import derived
 from rangeland.cluster.questions import LOG_USER_OUT, REVOKE
 from rangeland.engine.cluster import Cluster
 from rangeland.engine.node import NodeProcess
-from rangeland.engine.workplace import Workplace
 from rangeland.tls import read_cluster_keys
 from rangeland.wire.members import Revocation, UserParams
 
@@ -34,10 +33,8 @@ MANY = 2_500  # ids of more than 2,100 don't fit into one question
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Of this module alone."""
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 3)
+    with running_cluster(3) as made:
         yield made
-        made.stop()
 
 
 @pytest.fixture(scope="module")

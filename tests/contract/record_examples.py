@@ -12,7 +12,6 @@ from typing import Any
 from fix_cluster import LOAD_TPS, Api, apis_of, running_cluster
 from fix_scene import APP, path_of, range_id_of, scene
 from rangeland.engine.cluster import Cluster
-from rangeland.engine.workplace import Workplace
 from rangeland.openapi.document import EXAMPLES, Json, openapi_document
 
 TOKEN = "not-a-token"
@@ -100,9 +99,5 @@ def _keep(name: str, answer: Any) -> None:
 
 
 if __name__ == "__main__":
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 3, load_tps=LOAD_TPS)
-        try:
-            record(made, *apis_of(made)[:2])
-        finally:
-            made.stop()
+    with running_cluster(3, load_tps=LOAD_TPS) as made:
+        record(made, *apis_of(made)[:2])

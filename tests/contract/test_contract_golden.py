@@ -20,7 +20,6 @@ from contract.masked import body_of, written
 from fix_cluster import FORM, LOAD_TPS, Api, add_user, apis_of, log_in, new_client, running_cluster, wait_until
 from fix_engine import wait_for_replay
 from rangeland.engine.cluster import Cluster
-from rangeland.engine.workplace import Workplace
 
 GOLDEN = Path(__file__).with_name("golden")
 UNKNOWN_TOKEN = "CIGAiPis4fj3CBIQ3u0rRQJ3tD8yIqee4hipow=="
@@ -131,12 +130,8 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
     """Three nodes, a light load, a schema of ours, and one user's sessions: idle, at work, in a transaction."""
-    with Workplace(kind="test") as place, ExitStack() as sessions:
-        cluster = running_cluster(place, 3, load_tps=LOAD_TPS)
-        try:
-            yield _set(cluster, sessions)
-        finally:
-            cluster.stop()
+    with running_cluster(3, load_tps=LOAD_TPS) as cluster, ExitStack() as sessions:
+        yield _set(cluster, sessions)
 
 
 def _set(cluster: Cluster, sessions: ExitStack) -> Stage:

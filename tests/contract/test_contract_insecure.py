@@ -8,7 +8,6 @@ import pytest
 
 from fix_cluster import Api, add_user, apis_of, running_cluster
 from rangeland.engine.cluster import Cluster
-from rangeland.engine.workplace import Workplace
 
 PROTECTED = (
     "nodes/",
@@ -24,10 +23,8 @@ PROTECTED = (
 
 @pytest.fixture(scope="module")
 def insecure() -> Iterator[Cluster]:
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 2, insecure=True)
+    with running_cluster(2, insecure=True) as made:
         yield made
-        made.stop()
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,6 @@ import pytest
 from fix_cluster import Api, add_user, apis_of, log_in, running_cluster
 from fix_fuzz import Fuzz, Watch
 from rangeland.engine.cluster import Cluster
-from rangeland.engine.workplace import Workplace
 
 HOOKS = Path(__file__).parents[1] / "openapi_checks.py"
 EXAMPLES = 5  # of each kind an operation; the borders of each parameter come on top
@@ -35,10 +34,8 @@ CHECKS = (
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Of our own: its logins are refused so often that this address has to wait."""
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 1)
+    with running_cluster(1) as made:
         yield made
-        made.stop()
 
 
 @pytest.fixture(scope="module")

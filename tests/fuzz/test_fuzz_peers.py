@@ -16,7 +16,6 @@ from rangeland.cluster.cluster import PREFIX
 from rangeland.cluster.peer_token import PeerTokens
 from rangeland.cluster.questions import QUESTIONS
 from rangeland.engine.cluster import Cluster
-from rangeland.engine.workplace import Workplace
 from rangeland.tls import read_cluster_keys
 from rangeland.wire.json import DecodeError, decode
 from strategies import Asked, mangled, other_headers, struct_bytes
@@ -28,10 +27,8 @@ LASTING = {"hello", "register", "keep_status", "learn_members", "write_membershi
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Of our own: sessions are made and revoked in it."""
-    with Workplace(kind="test") as place:
-        made = running_cluster(place, 2, load_tps=1)
+    with running_cluster(2, load_tps=1) as made:
         yield made
-        made.stop()
 
 
 @pytest.fixture(scope="module")
