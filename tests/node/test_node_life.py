@@ -215,7 +215,7 @@ def test_a_client_that_reads_slowly_gets_the_whole_answer(
         while piece := slow.recv(65_536):
             received += piece
     assert len(received.partition(b"\r\n\r\n")[2]) >= len(whole) - 100_000  # rates come and go
-    assert received.endswith(b"]}")
+    assert received.endswith(b"]}\r\n0\r\n\r\n")  # and the end of its last chunk
     assert _exit_status(node) == 0
 
 
@@ -356,7 +356,11 @@ def _api(node: NodeProcess) -> Api:
 
 def _exit_status(node: NodeProcess) -> int:
     """Of a node that was told to end; a second signal may come when nobody is left to handle it."""
-    wait_until(lambda: not node.is_running, "it ends", timeout_s=DRAIN_S + 3)
+    try:
+        wait_until(lambda: not node.is_running, "it ends", timeout_s=DRAIN_S + 3)
+    except AssertionError as exc:
+        exc.add_note(node.log.read_text("utf-8")[-2000:])
+        raise
     return node.stop()
 
 

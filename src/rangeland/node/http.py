@@ -26,9 +26,9 @@ from rangeland.tls import NodeMaterial
 
 BACKLOG = 1024
 CONNECT_WAIT_S = 5.0
-HANDSHAKE_S = (
-    1.0  # what a TLS handshake may take on a busy machine; one that is under way when its listener ends is cut
-)
+END_POLL_S = 0.2
+# What a TLS handshake may take on a busy machine; one that is under way when its listener ends is cut.
+HANDSHAKE_S = 1.0
 
 _SO_ATTACH_REUSEPORT_CBPF = 51  # Source: Linux, asm-generic/socket.h
 _BPF_RETURN = 0x06  # BPF_RET | BPF_K. Source: Linux, linux/bpf_common.h
@@ -83,7 +83,7 @@ class HttpServer:
         if self._running is not None:
             server, task = self._running
             self._running = None
-            await _ended(server, task, timeout_s=timeout_s)
+            await _ended(server, task, timeout_s=timeout_s, port=self._port)
         for retired in list(self._retired):
             retired.cancel()
 
@@ -174,14 +174,27 @@ def _is_listener(connection: Any, port: int) -> bool:
     return bool(connection.status == psutil.CONN_LISTEN and connection.laddr.port == port)
 
 
-async def _ended(server: Server, task: asyncio.Task[None], *, timeout_s: float) -> None:
+async def _ended(server: Server, task: asyncio.Task[None], *, timeout_s: float, port: int = 0) -> None:
+    """Accept nothing more; cut after `timeout_s` who is still connected.
+
+    With `port`, the only listener's, also once nobody is connected any more: at times the server waits all the same.
+    """
     server.stop()  # type: ignore[no-untyped-call]
-    await asyncio.wait({task}, timeout=timeout_s)
+    left_s = timeout_s
+    while not task.done() and left_s > 0:
+        wait_s = min(left_s, END_POLL_S)
+        await asyncio.wait({task}, timeout=wait_s)
+        left_s = min(left_s - wait_s, END_POLL_S if port and not _has_clients(port) else left_s)
     if not task.done():
         for worker in server.wrks:
             worker.kill()  # type: ignore[no-untyped-call]
         task.cancel()
         await asyncio.wait({task}, timeout=1.0)
+
+
+def _has_clients(port: int) -> bool:
+    connections = psutil.Process().net_connections("tcp")
+    return any(each.laddr.port == port and each.status != psutil.CONN_LISTEN for each in connections)
 
 
 def _ssl_settings(tls: NodeMaterial) -> tuple[Any, ...]:

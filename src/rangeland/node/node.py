@@ -33,6 +33,7 @@ from rangeland.tls import NodeMaterial, client_context, read_cluster_keys, read_
 
 START_TIMEOUT_S = 3.0
 LAST_EVENTS_S = 1.0  # a node that stops has its events written down if the primary's node is quick
+LAST_TASKS_S = 2.0  # each ends when cancelled; one that does not must not keep the process
 NO_KEYS = (b"insecure",)  # stand for the cluster key where nothing is protected
 
 log = structlog.get_logger()
@@ -168,7 +169,10 @@ class Node:
         stopping.cancel()
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
+        _, late = await asyncio.wait(tasks, timeout=LAST_TASKS_S)
+        for task in late:
+            log.warning("a part of this node did not end at once", part=getattr(task.get_coro(), "__qualname__", ""))
+            task.cancel()
         await self._tell_last_events()
         if failures:
             raise RangelandError(f"a part of this node failed: {failures[0]}")
