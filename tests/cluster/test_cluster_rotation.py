@@ -1,10 +1,15 @@
-"""Certificates, the authority and the cluster key are replaced while the cluster is used."""
+"""Certificates, the authority and the cluster key are replaced while the cluster is used.
+
+The commands are those of docs/howto/certificates.md.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +19,12 @@ from pathlib import Path
 import pytest
 
 from fix_cluster import Api, apis_of, log_in, running_cluster, wait_until
+from howto import programs_of
 from rangeland import tls
 from rangeland.engine.cluster import Cluster
 from rangeland.engine.node import NodeProcess
-from rangeland.tls import RotationStep
+
+PAGE = "certificates.md"
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +40,13 @@ def certs_of(node: NodeProcess) -> Path:
 
 def is_refused(api: Api, token: str) -> bool:
     return api.get("nodes/", token).status == 401
+
+
+def run_program(source: str, directory: Path) -> None:
+    environ = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(directory)}
+    argv = ["bash", "-eu", "-c", source]
+    done = subprocess.run(argv, cwd=directory, env=environ, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def renew(node: NodeProcess) -> None:
@@ -90,22 +104,25 @@ def test_the_cluster_key_is_replaced_and_nobody_notices(cluster: Cluster) -> Non
     [first, *_] = cluster.nodes
     apis = apis_of(cluster)
     old_token = log_in(cluster, apis[0], cluster.username)
-    own = Path(shutil.copytree(certs_of(first), cluster.workplace.path / "rotated"))
+    home = cluster.workplace.make_directory("rotated")
+    own = Path(shutil.copytree(certs_of(first), home / "certs"))
+    [program] = programs_of(PAGE, "Replace the cluster key")
+    add, use, drop = program.splitlines()
 
-    def take(step: RotationStep) -> None:
-        tls.rotate_cluster_key(own, step)
+    def take(step: str) -> None:
+        run_program(step, home)
         for node in cluster.nodes:
             target = certs_of(node) / "cluster.key"
             target.write_bytes((own / "cluster.key").read_bytes())
             renew(node)
 
     with nobody_notices(cluster, old_token):
-        take(RotationStep.ADD)
-        take(RotationStep.USE)
+        take(add)
+        take(use)
     new_token = log_in(cluster, apis[1], cluster.username)
     assert [api.get("nodes/", old_token).status for api in apis] == [200, 200, 200]
     with nobody_notices(cluster, new_token):
-        take(RotationStep.DROP)
+        take(drop)
     for api in apis:
         wait_until(partial(is_refused, api, old_token), "the old key's session is refused")
         assert api.get("nodes/", new_token).status == 200
@@ -135,14 +152,19 @@ def test_the_authority_is_replaced_and_nobody_notices(cluster: Cluster) -> None:
     """Clients get the new ca.crt before any node shows a certificate of the new authority."""
     assert cluster.ca_cert is not None
     token = log_in(cluster, apis_of(cluster)[0], cluster.username)
-    own = Path(shutil.copytree(certs_of(cluster.nodes[0]), cluster.workplace.path / "authority"))
-    new_key = cluster.workplace.path / "new-ca.key"
-    tls.create_ca(own, new_key)
+    home = cluster.workplace.make_directory("authority")
+    own = Path(shutil.copytree(certs_of(cluster.nodes[0]), home / "certs"))
+    (home / "safe").mkdir()
+    shutil.copy(cluster.workplace.path / "certs" / "ca.key", home / "safe")
+    [make_authority] = programs_of(PAGE, "Replace the authority")
+    run_program(make_authority, home)
+    [make_certificate] = programs_of(PAGE, "Renew a node's certificate")
+    make_certificate = make_certificate.partition("\nkill ")[0].replace("pg1.example.com ", "")
     shutil.copyfile(own / "ca.crt", cluster.ca_cert)
     with nobody_notices(cluster, token):
         for node in cluster.nodes:
             shutil.copyfile(own / "ca.crt", certs_of(node) / "ca.crt")
             renew(node)
         for node in cluster.nodes:
-            tls.create_node(certs_of(node), new_key, ["localhost", "127.0.0.1"], overwrite=True)
+            run_program(make_certificate.replace("--certs-dir node1", f"--certs-dir '{certs_of(node)}'"), home)
             renew(node)

@@ -16,12 +16,13 @@ from typing import cast
 import pytest
 
 from fix_cluster import Api, apis_of, free_ports, log_in, wait_until
+from howto import programs_of
 from rangeland.engine.cluster import Cluster, Plan
 from rangeland.engine.node import NodeProcess
 from rangeland.engine.server import PostgresServer
 from rangeland.engine.workplace import Workplace
 
-PAGE = Path(__file__).parents[2] / "docs" / "howto" / "add-and-remove-nodes.md"
+PAGE = "add-and-remove-nodes.md"
 
 
 @pytest.fixture
@@ -31,11 +32,6 @@ def cluster() -> Iterator[Cluster]:
         made.open()
         yield made
         made.stop()
-
-
-def blocks_of(section: str) -> list[str]:
-    text = PAGE.read_text("utf-8").partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    return re.findall(r"^ *```sh\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
 
 
 def environ_of(cluster: Cluster, directory: Path, **more: str) -> dict[str, str]:
@@ -69,7 +65,7 @@ def test_a_node_is_added_moved_and_removed(cluster: Cluster, tmp_path: Path) -> 
     shutil.copy(cluster.workplace.path / "certs" / "ca.key", tmp_path / "safe")
     standby = PostgresServer(cluster.workplace, primary.binaries, name="added", port=free_ports(1))
     standby.become_standby(primary)
-    make_files, start = blocks_of("Add a node")
+    make_files, start = programs_of(PAGE, "Add a node")
     run(make_files, cluster, tmp_path, HOST="localhost")
 
     [api] = apis_of(cluster)
@@ -80,11 +76,11 @@ def test_a_node_is_added_moved_and_removed(cluster: Cluster, tmp_path: Path) -> 
         wait_until(partial(lists, added_api(cluster, port), token, [1, 2]), "it answers for all")
     with started(cluster, standby, start, tmp_path, port + 1):
         wait_until(partial(lists, api, token, [1, 3]), "the moved node is a new member", timeout_s=20)
-        [leave] = blocks_of("Move a node")
+        [leave] = programs_of(PAGE, "Move a node")
         told = run(leave, cluster, tmp_path, OLD_ID="2")
         assert told.splitlines()[1].split("\t") == ["2", f"localhost:{port}", "true", "decommissioned"]
         assert [node["node_id"] for node in api.get("nodes/", token).json["nodes"]] == [1, 3]
-        [leave] = blocks_of("Remove a node")
+        [leave] = programs_of(PAGE, "Remove a node")
         run(leave, cluster, tmp_path, OLD_ID="3")
         assert [node["node_id"] for node in api.get("nodes/", token).json["nodes"]] == [1]
         assert "was decommissioned" in added_api(cluster, port + 1).get("nodes/", token).text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import pytest
 from fix_cluster import Api, free_ports, wait_until
 from fix_commands import complaint, run_command
 from fix_engine import start_servers
+from howto import programs_of
 from rangeland.engine.binaries import find_binaries, find_major
 from rangeland.engine.node import NodeProcess
 from rangeland.engine.server import PostgresServer
@@ -24,7 +24,7 @@ from rangeland.engine.workplace import Workplace
 from rangeland.state.init import NODE_ROLE, init_cluster
 from rangeland.tls import create_ca, create_cluster_key, create_node
 
-PAGE = Path(__file__).parents[2] / "docs" / "howto" / "restore-and-upgrade.md"
+PAGE = "restore-and-upgrade.md"
 PASSWORD = "of-the-nodes-0123456789"
 NEWEST = 18
 TRUST = "local all all trust\nhost all all 127.0.0.1/32 trust\n"  # pg_upgrade and the tools log in without a password
@@ -93,9 +93,8 @@ def new(workplace: Workplace) -> Iterator[PostgresServer]:
 
 def block_of(section: str) -> str:
     """The only program of a section."""
-    text = PAGE.read_text("utf-8").partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    [source] = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return str(source)
+    [source] = programs_of(PAGE, section)
+    return source
 
 
 def run_block(
