@@ -77,8 +77,8 @@ openapi-examples: install ## record the document's examples on a cluster, then a
 	@$(BIN)/python -m rangeland.openapi
 
 lock: install ## pin every dependency anew, with hashes and without naming an index
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra demo --extra dev pyproject.toml -o requirements/dev.txt
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra bench -c requirements/dev.txt pyproject.toml -o requirements/bench.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --extra demo --extra dev pyproject.toml -o requirements/dev.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --extra bench -c requirements/dev.txt pyproject.toml -o requirements/bench.txt
 
 golden: install ## write the golden answers of tests/contract/golden anew; git diff shows what changed
 	@$(BIN)/python -m pytest -n 0 --write-golden tests/contract/test_contract_golden.py

@@ -12,6 +12,7 @@ from rangeland.api.asking import Asking
 from rangeland.api.replies import Body, HttpError, encoded, internal_error
 from rangeland.api.streamed import Streamed
 from rangeland.cluster import questions as q
+from rangeland.collect.ranges import SIZED_RANGES
 from rangeland.config import REQUEST_TIMEOUT_S
 from rangeland.errors import PeerError
 from rangeland.merge.paging import parse_limit, parse_offset
@@ -20,7 +21,6 @@ from rangeland.merge.ranges import BEGINNING, ending, merge_node_ranges, merge_r
 from rangeland.wire.parts import ListPart, RangeParams, RangesParams
 
 STRETCH_RANGES = 2_000  # asked for at a time: 1.5 MB, 50 ms without sizes
-SIZED_RANGES = 10_000  # of one answer: 0.8 s; those behind them come with their last known sizes
 _MAX_INT64 = 2**63 - 1
 
 
