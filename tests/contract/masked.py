@@ -22,7 +22,7 @@ TEXTS = {
     "decimal": r"-?\d+",
     "base64": r"(?=.{24,})[A-Za-z0-9+/]+={0,2}",
     "host:port": r"(localhost|127\.0\.0\.1):\d+",
-    "timing": r"auth;dur=\d+\.\d\d, collect;dur=\d+\.\d\d, fan-out;dur=\d+\.\d\d, encode;dur=\d+\.\d\d",
+    "timing": r"auth;dur=\d+\.\d{3}, collect;dur=\d+\.\d{3}, fan-out;dur=\d+\.\d{3}, encode;dur=\d+\.\d{3}",
     "version": r"v\d+\.\d+\.\d+",
 }
 CAUSE = re.compile(r"(node \d+ \(NODE_STATUS_UNAVAILABLE\): ).+")  # with addresses and times

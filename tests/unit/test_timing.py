@@ -15,7 +15,7 @@ def figures(header: str) -> dict[str, float]:
 
 
 def test_all_phases_are_told_and_what_took_no_time_is_zero() -> None:
-    assert begin_timing().header() == "auth;dur=0.00, collect;dur=0.00, fan-out;dur=0.00, encode;dur=0.00"
+    assert begin_timing().header() == "auth;dur=0.000, collect;dur=0.000, fan-out;dur=0.000, encode;dur=0.000"
     assert tuple(figures(begin_timing().header())) == PHASES
 
 
