@@ -17,7 +17,15 @@ from bench.page import PAGE, page, this_machine, verdict
 from bench.plots import draw
 from bench.scene import Scene
 
-QUESTIONS = ("cost", "latency", "throughput", "start", "growth")  # modules, in the order of the page
+QUESTIONS = (
+    "cost",
+    "latency",
+    "throughput",
+    "size",
+    "fan_out",
+    "start",
+    "growth",
+)  # modules, in the order of the page
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -20,8 +21,7 @@ TABLES = 100_000
 COUNTS = (1000, 10_000, TABLES)
 CONNECTIONS = 2000
 DATABASES = 200
-SAMPLED_S = 600.0
-ASKED_EACH_S = 60.0
+ASKED_EACH_S = 5.0
 
 MAX_PAGE_MS = 100.0
 MAX_RESIDENT_MB = 150.0
@@ -37,44 +37,44 @@ def measure(scene: Scene) -> Findings:
         yield from _ranges(scene, ready)
     with scene.cluster(1, connections=scene.pick(CONNECTIONS, 5)) as ready:
         yield _sessions(scene, ready)
-    with scene.cluster(1) as ready:
-        yield _databases(scene, ready)
 
 
 def _ranges(scene: Scene, ready: Ready) -> Findings:
     points: list[tuple[float, float]] = []
     made = 0
-    with ready.kept() as client:
-        wait_until(lambda: _answers(client), "the node knows its server", timeout_s=30)
-        for count in scene.pick(COUNTS, (20, 40)):
-            make_tables(ready.primary, count - made, prefix=f"t{count}_")
-            _analyze(ready)
-            made = count
-            client.get("ranges/hot/")  # the first one waits for a sample
-            figures = in_turn(timed(lambda: client.get("nodes/local/ranges/?limit=1000")), rounds=scene.pick(20, 2))
-            points.append((count, median(figures[0]) * 1000))
-        page_ms = points[-1][1]
-        yield Line(
-            f"Size: a page of 1,000 ranges, {TABLES:,} tables",
-            f"p50 ≤ {MAX_PAGE_MS:g} ms",
-            f"{page_ms:.1f} ms",
-            "",
-            page_ms <= MAX_PAGE_MS,
-        )
-        yield from _whole_list(ready, client)
-        figures = in_turn(timed(lambda: client.get("ranges/hot/")), rounds=scene.pick(30, 2))
-        hot_ms = median(figures[0]) * 1000
-        yield Line(
-            f"Size: `ranges/hot/`, {TABLES:,} tables",
-            f"p50 ≤ {MAX_HOT_MS:g} ms",
-            f"{hot_ms:.1f} ms",
-            "",
-            hot_ms <= MAX_HOT_MS,
-        )
-        yield _sampler(scene, ready, client)
+    for count in scene.pick(COUNTS, (20, 40)):
+        make_tables(ready.primary, count - made, prefix=f"t{count}_")
+        _analyze(ready)
+        made = count
+        points.append((count, _p50_ms(ready, "nodes/local/ranges/?limit=1000", rounds=scene.pick(20, 2))))
+    page_ms = points[-1][1]
+    yield Line(
+        f"Size: a page of 1,000 ranges, {TABLES:,} tables",
+        f"p50 ≤ {MAX_PAGE_MS:g} ms",
+        f"{page_ms:.1f} ms",
+        "",
+        page_ms <= MAX_PAGE_MS,
+    )
+    yield from _whole_list(ready)
+    hot_ms = _p50_ms(ready, "ranges/hot/", rounds=scene.pick(30, 2))
+    yield Line(
+        f"Size: `ranges/hot/`, {TABLES:,} tables",
+        f"p50 ≤ {MAX_HOT_MS:g} ms",
+        f"{hot_ms:.1f} ms",
+        "",
+        hot_ms <= MAX_HOT_MS,
+    )
+    yield from _sampler(scene, ready)
     yield Curve(
         "ranges", "GET /api/v2/nodes/local/ranges/?limit=1000, TLS", "tables", "p50, ms", {"a page of 1,000": points}
     )
+
+
+def _p50_ms(ready: Ready, path: str, *, rounds: int) -> float:
+    """Of one client that keeps its connection; the first answers, before the node knows its server, don't count."""
+    with ready.kept() as client:
+        wait_until(lambda: _answers(client), "the node knows its server", timeout_s=30)
+        return median(in_turn(timed(lambda: client.get(path)), rounds=rounds)[0]) * 1000
 
 
 def _analyze(ready: Ready) -> None:
@@ -84,7 +84,7 @@ def _analyze(ready: Ready) -> None:
             connection.execute(f"VACUUM ANALYZE pg_catalog.{table}".encode())
 
 
-def _whole_list(ready: Ready, client: Kept) -> Findings:
+def _whole_list(ready: Ready) -> Findings:
     """The whole list over one connection, and health over another meanwhile."""
     process = psutil.Process(ready.cluster.nodes[0].pid)
     health_s: list[float] = []
@@ -103,7 +103,8 @@ def _whole_list(ready: Ready, client: Kept) -> Findings:
     thread.start()
     try:
         begun = time.perf_counter()
-        size = _drained(client, "nodes/local/ranges/")
+        with ready.kept() as client:
+            size = _drained(client, "nodes/local/ranges/")
         seconds = time.perf_counter() - begun
     finally:
         is_done.set()
@@ -137,25 +138,41 @@ def _drained(client: Kept, path: str) -> int:
     return size
 
 
-def _sampler(scene: Scene, ready: Ready, client: Kept) -> Line:
-    """All that the server and the node spend on it, a question a minute included: nobody else asks."""
-    duration_s, each_s = scene.pick(SAMPLED_S, 4.0), scene.pick(ASKED_EACH_S, 2.0)
-    node = psutil.Process(ready.cluster.nodes[0].pid)
-    begun, asked = time.monotonic(), 0
-    before_s = _node_cpu_s(node) + _readers_cpu_s(ready)
-    while time.monotonic() - begun < duration_s:
-        if time.monotonic() - begun >= asked * each_s:
-            client.get("ranges/hot/")
-            asked += 1
-        time.sleep(0.5)
-    share = (_node_cpu_s(node) + _readers_cpu_s(ready) - before_s) / (time.monotonic() - begun)
-    return Line(
+def _sampler(scene: Scene, ready: Ready) -> Findings:
+    """From one sample to the next, all that the server and the node spend; other databases are listed meanwhile.
+
+    That other question is about connections, not about time, and has a server of its own.
+    """
+    each_s = scene.pick(ASKED_EACH_S, 0.5)
+    begun, before_s = _at_next_sample(ready, each_s)
+    with scene.cluster(1) as other:
+        yield _databases(scene, other)
+    ended, after_s = _at_next_sample(ready, each_s)
+    share = (after_s - before_s) / (ended - begun)
+    yield Line(
         f"Size: the sampler, {TABLES:,} tables",
-        f"≤ {MAX_SAMPLER_SHARE:.0%} of a core over 10 minutes, a question a minute",
-        f"{share:.2%} of a core, node and its connections to the server",
+        f"≤ {MAX_SAMPLER_SHARE:.0%} of a core with a question a minute or more",
+        f"{share:.2%} of a core, node and its connections to the server, a question each {ASKED_EACH_S:g} s",
         "",
         share <= MAX_SAMPLER_SHARE,
+        f"{ended - begun:.0f} s, from one sample to the next",
     )
+
+
+def _at_next_sample(ready: Ready, each_s: float) -> tuple[float, float]:
+    """When an answer first rests on a new sample: the time, and the CPU in seconds spent so far."""
+    node = psutil.Process(ready.cluster.nodes[0].pid)
+    with ready.kept() as client:
+        known = _window_s(client)
+        while _window_s(client) == known:
+            time.sleep(each_s)
+    return time.monotonic(), _node_cpu_s(node) + _readers_cpu_s(ready)
+
+
+def _window_s(client: Kept) -> float:
+    """Over which the rates of the last sample are: another one has another length, to the microsecond."""
+    ranges = json.loads(client.get("ranges/hot/?limit=1"))["ranges"]
+    return float(ranges[0]["window_seconds"]) if ranges else 0.0
 
 
 def _node_cpu_s(node: psutil.Process) -> float:

@@ -13,6 +13,7 @@ import random
 import re
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ ANSWER_S = 5.0  # every endpoint answers within this, whatever is broken
 LOAD_TPS = 10  # enough to make pgbench_accounts the hottest
 CLIENT = "127.0.0.1"
 _numbers = itertools.count(1)
+_given: deque[int] = deque(maxlen=200)  # ports
 
 
 @dataclass(frozen=True)
@@ -117,15 +119,21 @@ def wait_until(is_so: Callable[[], object], what: str, *, timeout_s: float = 10.
 
 
 def free_ports(count: int) -> int:
-    """The first of `count` loopback ports in a row that nobody used a moment ago."""
+    """The first of `count` loopback ports in a row that nobody used a moment ago.
+
+    Never one of those that were given last, which may not be in use yet.
+    """
     while True:
         first = random.randrange(12000, 20000 - count)
+        ports = range(first, first + count)
         try:
-            for port in range(first, first + count):
+            for port in ports:
                 require_free_port(port, setting="")
         except EngineError:
             continue
-        return first
+        if not set(_given).intersection(ports):
+            _given.extend(ports)
+            return first
 
 
 def new_client() -> str:
