@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from rangeland.api.traffic import Traffic
@@ -24,6 +24,7 @@ class Services:
     is_draining: Callable[[], bool]
     role_header: Callable[[], str]
     insecure: bool
+    limits: Mapping[str, float]  # of checks, where others than the defaults were given
     trusted_proxy: str | None
     now_ns: Callable[[], int]
     flights: Flights = field(default_factory=Flights)

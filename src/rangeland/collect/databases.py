@@ -25,6 +25,7 @@ SHARED_NUMBER = 1  # of the catalogues that all databases share
 SHARED_OID = 0  # stands for them where database oids are numbered
 _GONE = {"3D000", "57P04"}  # no such database; dropped while we were there
 _RECOVERY_CONFLICT = "40001"
+ENDS_A_VISIT = _GONE | {_RECOVERY_CONFLICT}  # whatever else is to be read there
 _SIZE_TIMEOUT_S = 1.0  # 100,000 files; a larger database is shown without its size
 
 
