@@ -57,8 +57,8 @@ def judge(view: View) -> Iterator[Problem]:
                 source="pg_stat_activity, pg_settings, pg_roles, pg_database",
                 next_step="See at /api/v2/sessions/ who holds them, and end what nobody needs; then let applications "
                 "use a pooler, or raise the limit.",
-                command=command.format(quoted=quoted(row.name), more=row.allowed * 2),
-                command_node_id=node_id if row.scope == "server" else view.primary_id,
+                sql=command.format(quoted=quoted(row.name), more=row.allowed * 2),
+                run_on_node_id=node_id if row.scope == "server" else view.primary_id,
             )
 
 

@@ -74,10 +74,10 @@ def _invalid(view: View, row: InvalidRow) -> Problem:
         summary=f"index {row.index} of table {row.table} is invalid: it costs writes, and no query may use it",
         evidence={"table": _name(row.schema, row.table), "size_bytes": row.size_bytes},
         source="pg_index, indisvalid and indisready",
-        next_step="A CREATE INDEX CONCURRENTLY or a REINDEX failed. Drop it if it is a left-over of REINDEX (its name "
-        "ends in _ccnew or _ccold), else build it again.",
-        command=f"REINDEX INDEX CONCURRENTLY {_quoted_name(row.schema, row.index)}",
-        command_node_id=view.primary_id,
+        next_step="A CREATE INDEX CONCURRENTLY or a REINDEX failed. Drop it if it is a left-over of REINDEX (its "
+        "name ends in _ccnew or _ccold), else build it again.",
+        sql=f"REINDEX INDEX CONCURRENTLY {_quoted_name(row.schema, row.index)}",
+        run_on_node_id=view.primary_id,
     )
 
 
@@ -91,8 +91,8 @@ def _duplicate(view: View, row: DuplicateRow) -> Problem:
         evidence={"table": _name(row.schema, row.table), "same_as": row.kept, "size_bytes": row.size_bytes},
         source="pg_index",
         next_step="Drop it; the other one serves the same queries.",
-        command=f"DROP INDEX CONCURRENTLY {_quoted_name(row.schema, row.index)}",
-        command_node_id=view.primary_id,
+        sql=f"DROP INDEX CONCURRENTLY {_quoted_name(row.schema, row.index)}",
+        run_on_node_id=view.primary_id,
     )
 
 
@@ -124,8 +124,8 @@ def _unused(view: View, rows: Sequence[UnusedRow], since: datetime) -> Problem:
         source="pg_stat_all_indexes, idx_scan, of every server",
         since=rfc3339(since),
         next_step="If no query of a rare task needs it (a yearly report, a new release), drop it.",
-        command=f"DROP INDEX CONCURRENTLY {_quoted_name(row.schema, row.index)}",
-        command_node_id=view.primary_id,
+        sql=f"DROP INDEX CONCURRENTLY {_quoted_name(row.schema, row.index)}",
+        run_on_node_id=view.primary_id,
     )
 
 

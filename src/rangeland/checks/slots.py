@@ -63,8 +63,8 @@ def _lost(node_id: int, row: SlotRow) -> Problem:
         source=SOURCE,
         since=_since(row),
         next_step="Its follower can't go on: make the standby or the subscription anew, then drop the slot.",
-        command=_drop(row),
-        command_node_id=node_id,
+        sql=_drop(row),
+        run_on_node_id=node_id,
     )
 
 
@@ -81,8 +81,8 @@ def _inactive(node_id: int, row: SlotRow) -> Problem:
         since=_since(row),
         next_step="Bring its standby or subscriber back; if that is gone for good, drop the slot before the "
         "disk is full.",
-        command=_drop(row),
-        command_node_id=node_id,
+        sql=_drop(row),
+        run_on_node_id=node_id,
     )
 
 
@@ -98,8 +98,8 @@ def _retaining(node_id: int, row: SlotRow) -> Problem:
         source=SOURCE,
         next_step="Look at what the follower waits for: its network, its disk, a long query or a paused "
         "replay there.",
-        command="SELECT * FROM pg_stat_replication",
-        command_node_id=node_id,
+        sql="SELECT * FROM pg_stat_replication",
+        run_on_node_id=node_id,
     )
 
 

@@ -16,7 +16,19 @@ from rangeland.cli.settings import read_settings, takes_settings
 if TYPE_CHECKING:
     from rangeland.wire.problems import ProblemsAnswer
 
-COLUMNS = ("severity", "kind", "node_id", "database", "object", "summary", "since", "next_step", "command")
+COLUMNS = (
+    "severity",
+    "kind",
+    "node_id",
+    "database",
+    "object",
+    "summary",
+    "since",
+    "next_step",
+    "run_on",
+    "sql",
+    "shell",
+)
 # As every plugin of Nagios and Icinga ends. Source: Monitoring Plugins Development Guidelines, plugin return codes.
 OK, WARNING, CRITICAL, UNKNOWN = 0, 1, 2, 3
 
@@ -31,8 +43,9 @@ OK, WARNING, CRITICAL, UNKNOWN = 0, 1, 2, 3
 def command(every: Any, as_check: bool, output_format: str | None, **flags: Any) -> int:
     """Say what is wrong with the cluster and what to do, the worst first.
 
-    Ends with 0 where nothing is wrong (or only notes of severity info), 1 for warnings, 2 where something is critical,
-    3 where nobody could say. Asks the node of --url, signed with the cluster key in --certs-dir: no login is needed.
+    Ends with 0 where nothing is wrong (or only notes of severity info), 1 for warnings, 2 where something is
+    critical, 3 where nobody could say. Asks the node of --url, signed with the cluster key in --certs-dir: no login
+    is needed.
     """
     values = read_settings("doctor", flags)
     while True:
@@ -85,7 +98,9 @@ def _rows(answer: ProblemsAnswer) -> list[list[Cell]]:
             problem.summary,
             problem.since or None,
             problem.next_step,
-            problem.command or None,
+            problem.run_on_node_id or None,
+            problem.sql or None,
+            problem.shell or None,
         ]
         for problem in answer.problems
     ]
@@ -123,9 +138,8 @@ def _text(answer: ProblemsAnswer) -> str:
         since = f" (since {problem.since})" if problem.since else ""
         lines.append(f"{problem.severity.value.upper()}  {_where(problem)}{problem.summary}{since}")
         lines.append(f"    {problem.next_step}")
-        if problem.command:
-            where = f"-- beside node {problem.command_node_id}" if problem.command_node_id else ""
-            lines.append(f"    {problem.command}  {where}".rstrip())
+        where = f"on node {problem.run_on_node_id}" if problem.run_on_node_id else ""
+        lines += [f"    {where}: {each}" for each in (problem.sql, problem.shell) if each]
     lines += [f"NOT ASKED  {error.message}" for error in answer.errors]
     lines += [f"NOT CHECKED  node {each.node_id}, {each.check}: {each.message}" for each in answer.unchecked]
     for running in answer.progress:

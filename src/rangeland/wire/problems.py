@@ -30,8 +30,11 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str  # where that was read
     since: str = ""  # RFC 3339, UTC; absent where nothing tells
     next_step: str  # what to do, a sentence or two
-    command: str = ""  # that shows more or mends it: SQL, or a shell's; absent where words have to do
-    command_node_id: int = 0  # beside whose server it is to be run; absent: anywhere
+    sql: str = (
+        ""  # that shows more or mends it, in `database` or, where that is absent, in any; absent where none does
+    )
+    shell: str = ""  # the same for a shell on that node's host
+    run_on_node_id: int = 0  # whose server, or host, takes `sql` or `shell`; absent: any
 
 
 class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True):
