@@ -128,7 +128,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         NodeRangesAnswer, (p.NODE_ID, p.RANGES, *PAGE, p.SYSTEM), (f.BAD_NODE_ID, f.BAD_RANGE_IDS), stable=False),
     Endpoint("GET", "/api/v2/openapi.json", Access.ANYONE, openapi.show_openapi, "application/json"),
     Endpoint("GET", "/api/v2/problems", Access.READER, problems.list_problems,
-        ProblemsAnswer, (p.SEVERITY, p.PROBLEM_NODE_ID, p.KIND), (f.BAD_SEVERITY, f.BAD_NODE_ID), stable=False),
+        ProblemsAnswer, (p.SEVERITY, p.PROBLEM_NODE_ID, p.KIND), (f.BAD_SEVERITY, f.BAD_KIND, f.BAD_NODE_ID), stable=False),
     Endpoint("GET", "/api/v2/ranges/hot", Access.READER, hot_ranges.list_hot_ranges,
         HotRangesAnswer, (p.HOT_NODE_ID, *TOKEN_PAGE), (f.BAD_NODE_ID,)),
     Endpoint("GET", "/api/v2/ranges/{range_id:digits}", Access.READER, ranges.show_range,

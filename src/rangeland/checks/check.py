@@ -121,9 +121,13 @@ class View:
 
     def is_whole(self, reading: Reading[R]) -> bool:
         """Whether every node read it, and all of it: only then it can be said that something is nowhere."""
-        failed = {(each.node_id, each.check) for each in self.unchecked()}
         rows = self.rows(reading)
-        return all(part.node_id in rows and (part.node_id, reading.name) not in failed for part in self.parts)
+        failed = {
+            each.node_id
+            for each in self.unchecked()
+            if each.check == reading.name or (each.database and not each.check and reading.in_each_database)
+        }
+        return all(part.node_id in rows and part.node_id not in failed for part in self.parts)
 
 
 def age_s(view: View, since: datetime | None) -> float:

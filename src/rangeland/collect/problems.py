@@ -10,9 +10,9 @@ from typing import Any
 from msgspec import Raw, Struct
 
 from rangeland.checks.check import Reading
-from rangeland.collect.databases import ENDS_A_VISIT, Databases, Fetch
+from rangeland.collect.databases import ENDS_A_VISIT, Databases, Fetch, Visitable
 from rangeland.collect.text import text_from_bytes
-from rangeland.errors import ServerDownError, ServerError, ServerTimeoutError
+from rangeland.errors import ServerDownError, ServerError
 from rangeland.pg import Server
 from rangeland.sql import block
 from rangeland.wire.json import encode
@@ -20,19 +20,12 @@ from rangeland.wire.parts import ProblemsPart, StatusPart
 from rangeland.wire.problems import Unchecked
 
 ROWS = 1000  # of one reading of one place, at most: the worst come first
-SHARE = (
-    100  # a database is read again when this many times as long has passed as its last reading took: 1 % of a core
-)
-VISITS_S = 2.0  # for all databases of one answer; those that are left over come first in the next one
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A database to visit."""
-
-    oid: int
-    name: str
-    is_state: bool
+ROWS_OF_DATABASES = 2000  # of one reading of all databases; with 200 of them ten of each, some 0.5 MB a reading
+LEAST_ROWS = 10  # of each database, however many there are
+SHARE = 100  # a database is read again when that many times as long has passed as it took to read: 1 % of a core
+RETRY_S = 60.0  # one that could not be read is tried again after that long at the latest; at 3 s each, 5 % of a core
+PATIENCE_S = 1.0  # an answer waits that long for databases that are being read; the next one will have the rest
+VISIT_S = 10.0  # for one database: three statements that run into their timeout
 
 
 @dataclass(slots=True)
@@ -45,7 +38,11 @@ class _Rows:
 
 
 class ProblemCollector:
-    """Reads what is the server's with each answer, and of each database as often as its cost allows."""
+    """Reads what is the server's with each answer, and each database as often as its cost allows.
+
+    Databases are read one after the other by one task at a time, whoever asks: an answer holds what is known when it
+    has to go.
+    """
 
     def __init__(
         self,
@@ -60,23 +57,18 @@ class ProblemCollector:
         self._of_databases = [reading for reading in readings if reading.in_each_database]
         self._status = status
         self._kept: dict[int, _Rows] = {}  # by database oid
-        self._visiting = asyncio.Lock()
+        self._round: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        if self._round is not None:
+            self._round.cancel()
 
     async def collect(self, *, node_id: int, deadline: float) -> ProblemsPart:
         """Never raises: what can't be read is in `unchecked`."""
         status = await self._status(deadline)
         if not status.server_up:
             return ProblemsPart(status=status, rows={})
-        rows: dict[str, list[Struct]] = {}
-        unchecked: list[Unchecked] = []
-        for reading in self._of_server:
-            try:
-                found = await self._read(self._server, reading, deadline)
-            except ServerError as exc:
-                unchecked.append(Unchecked(node_id=node_id, check=reading.name, message=str(exc)))
-                continue
-            if found is not None:
-                rows[reading.name] = found
+        rows, unchecked = await self._of_the_server(node_id, deadline)
         for kept in await self._of_each_database(node_id, deadline):
             unchecked += kept.unchecked
             for name, found in kept.by_reading.items():
@@ -84,74 +76,115 @@ class ProblemCollector:
         encoded = {name: Raw(encode(found)) for name, found in rows.items()}
         return ProblemsPart(status=status, rows=encoded, unchecked=unchecked)
 
-    async def _read(self, place: Fetch, reading: Reading[Any], deadline: float, *first: str) -> list[Struct] | None:
+    async def _of_the_server(self, node_id: int, deadline: float) -> tuple[dict[str, list[Struct]], list[Unchecked]]:
+        """Rows by reading. Once the server doesn't answer, nothing more is asked of it."""
+        rows: dict[str, list[Struct]] = {}
+        unchecked: list[Unchecked] = []
+        for number, reading in enumerate(self._of_server):
+            try:
+                found = await self._read(self._server, reading, deadline, ROWS)
+            except ServerDownError as exc:
+                unchecked += [_unchecked(node_id, each.name, exc) for each in self._of_server[number:]]
+                break
+            except ServerError as exc:
+                unchecked.append(_unchecked(node_id, reading.name, exc))
+                continue
+            if found is not None:
+                rows[reading.name] = found
+        return rows, unchecked
+
+    async def _read(
+        self, place: Fetch, reading: Reading[Any], deadline: float, page_size: int, *first: str
+    ) -> list[Struct] | None:
         """The rows, with `first` before their columns; None where they are another role's. Raises: ServerError."""
         on = block("problems", reading.name, self._server.version).on
         if on != "any" and on != self._server.role.value:
             return None
-        rows = await place.fetch("problems", reading.name, deadline=deadline, page_size=ROWS)
+        rows = await place.fetch("problems", reading.name, deadline=deadline, page_size=page_size)
         return [reading.row(*first, *map(_plain, row)) for row in rows]
 
     async def _of_each_database(self, node_id: int, deadline: float) -> list[_Rows]:
-        """What is known of each, those that are due read again, by oid. One answer at a time visits."""
+        """What is known of each by now, by oid."""
+        now = asyncio.get_running_loop().time
         try:
-            found = await self._server.fetch("ranges", "list_databases", deadline=deadline)
+            places = await self._databases.list_visitable(deadline=deadline)
         except ServerError as exc:
-            return [_Rows(unchecked=[Unchecked(node_id=node_id, check="databases", message=str(exc))])]
-        places = [_Place(oid, name, is_state) for oid, name, is_state, _ in found]
+            return [_Rows(unchecked=[_unchecked(node_id, "databases", exc)])]
         self._kept = {place.oid: self._kept.get(place.oid, _Rows()) for place in places}
-        until = min(deadline, asyncio.get_running_loop().time() + VISITS_S)
-        async with self._visiting:
-            for place in sorted(places, key=lambda place: self._kept[place.oid].due_at):
-                await self._refresh(place, node_id, until)
-        return [self._kept[place.oid] for place in places if place.oid in self._kept]
+        is_first = self._begin_round(places, node_id)
+        is_new = any(not self._kept[place.oid].due_at for place in places)
+        if self._round is not None and (is_first or is_new):
+            patience_s = min(PATIENCE_S, (deadline - now()) / 2)
+            await asyncio.wait({self._round}, timeout=max(0.0, patience_s))
+        return [self._known(place, node_id) for place in places if place.oid in self._kept]
 
-    async def _refresh(self, place: _Place, node_id: int, until: float) -> None:
+    def _begin_round(self, places: Sequence[Visitable], node_id: int) -> bool:
+        """Whether this call began to read the databases that are due, those that are due the longest first."""
+        if self._round is not None:
+            if not self._round.done():
+                return False
+            self._round.result()
+        now = asyncio.get_running_loop().time()
+        due = sorted(
+            (place for place in places if self._kept[place.oid].due_at <= now),
+            key=lambda place: self._kept[place.oid].due_at,
+        )
+        page_size = min(ROWS, max(LEAST_ROWS, ROWS_OF_DATABASES // max(1, len(places))))
+        self._round = asyncio.create_task(self._visit(due, node_id, page_size)) if due else None
+        return bool(due)
+
+    def _known(self, place: Visitable, node_id: int) -> _Rows:
+        kept = self._kept[place.oid]
+        if kept.due_at:
+            return kept
+        message = "it is being read, for the first time; ask again in a moment"
+        return _Rows(unchecked=[Unchecked(node_id=node_id, database=place.name, message=message)])
+
+    async def _visit(self, places: Sequence[Visitable], node_id: int, page_size: int) -> None:
+        for place in places:
+            if self._server.down is not None:
+                return
+            if place.oid in self._kept:  # else it was dropped meanwhile
+                await self._refresh(place, node_id, page_size)
+
+    async def _refresh(self, place: Visitable, node_id: int, page_size: int) -> None:
         now = asyncio.get_running_loop().time
         began = now()
-        kept = self._kept[place.oid]
-        if began < kept.due_at:
-            return
-        if began >= until:
-            if not kept.by_reading:
-                kept.unchecked = self._all_unchecked(place, node_id, "there was no time for this database yet")
-            return
+        until = began + VISIT_S
         try:
             fresh = await self._databases.read(
-                place, lambda at: self._visited(at, place, node_id, until), deadline=until
+                place, lambda at: self._visited(at, place, node_id, until, page_size), deadline=until
             )
         except ServerError as exc:
-            fresh = _Rows(unchecked=self._all_unchecked(place, node_id, str(exc)))
+            fresh = _Rows(unchecked=[_unchecked(node_id, "", exc, place.name)])
         if fresh is None:
             self._kept.pop(place.oid, None)  # dropped meanwhile
             return
-        fresh.due_at = now() + SHARE * (now() - began)
-        self._kept[place.oid] = fresh
+        wait_s = SHARE * (now() - began)
+        fresh.due_at = now() + (min(wait_s, RETRY_S) if fresh.unchecked else wait_s)
+        if place.oid in self._kept:
+            self._kept[place.oid] = fresh
 
-    async def _visited(self, at: Fetch, place: _Place, node_id: int, deadline: float) -> _Rows:
+    async def _visited(self, at: Fetch, place: Visitable, node_id: int, deadline: float, page_size: int) -> _Rows:
         """Raises: ServerError where the visit is over, or to be made again."""
         rows = _Rows()
-        for number, reading in enumerate(self._of_databases):
+        for reading in self._of_databases:
             try:
-                found = await self._read(at, reading, deadline, place.name)
-            except ServerTimeoutError as exc:  # the connection ended with the statement
-                rows.unchecked += self._all_unchecked(place, node_id, str(exc), first=number)
-                break
+                found = await self._read(at, reading, deadline, page_size, place.name)
+            except ServerDownError:  # the connection ended with the statement
+                raise
             except ServerError as exc:
-                if isinstance(exc, ServerDownError) or exc.sqlstate in ENDS_A_VISIT:
+                if exc.sqlstate in ENDS_A_VISIT:
                     raise
-                rows.unchecked.append(_unchecked(place, node_id, reading, str(exc)))
+                rows.unchecked.append(_unchecked(node_id, reading.name, exc, place.name))
                 continue
             if found is not None:
                 rows.by_reading[reading.name] = found
         return rows
 
-    def _all_unchecked(self, place: _Place, node_id: int, message: str, *, first: int = 0) -> list[Unchecked]:
-        return [_unchecked(place, node_id, reading, message) for reading in self._of_databases[first:]]
 
-
-def _unchecked(place: _Place, node_id: int, reading: Reading[Any], message: str) -> Unchecked:
-    return Unchecked(node_id=node_id, check=reading.name, database=place.name, message=message)
+def _unchecked(node_id: int, check: str, exc: ServerError, database: str = "") -> Unchecked:
+    return Unchecked(node_id=node_id, check=check, database=database, message=str(exc))
 
 
 def _plain(value: object) -> object:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from rangeland.api.nodes import collect_nodes
-from rangeland.api.problems import collect_problems
+from rangeland.api.problems import share_problems, shortened
 from rangeland.api.services import Services
 from rangeland.cluster import Answer
 from rangeland.cluster import questions as q
@@ -125,7 +125,7 @@ def make_answers(
         return await collect_nodes(services, deadline=deadline)
 
     async def list_problems(_params: Nothing, deadline: float) -> Any:
-        return await collect_problems(services, deadline=deadline)
+        return shortened(await share_problems(services, deadline=deadline))
 
     return {
         q.HELLO.path: hello,

@@ -10,6 +10,7 @@ from rangeland.checks.table import READINGS
 from rangeland.cluster import Cluster
 from rangeland.cluster import questions as q
 from rangeland.cluster.cluster import halfway
+from rangeland.cluster.flights import Flights
 from rangeland.collect.databases import DatabaseCollector, Databases
 from rangeland.collect.events import collect_events
 from rangeland.collect.hot_ranges import Sampler
@@ -61,6 +62,7 @@ class Collectors:
         self._sessions = SessionCollector(server)
         self._status = StatusCollector(server, facts, count_ranges=self._sampler.count_ranges)
         self._problems = ProblemCollector(server, databases, READINGS, self.own_status)
+        self._flights = Flights()
 
     async def run(self) -> None:
         """The sampler of hot ranges, until cancelled."""
@@ -69,6 +71,7 @@ class Collectors:
 
     async def close(self) -> None:
         await self._status.close()
+        await self._problems.close()
 
     async def sessions(self, params: SessionsParams, deadline: float) -> ListPart:
         return await self._sessions.collect(params, node_id=self._cluster.node_id, deadline=deadline)
@@ -81,7 +84,11 @@ class Collectors:
         return await self.status(Nothing(), deadline)
 
     async def problems(self, _params: Nothing, deadline: float) -> ProblemsPart:
-        return await self._problems.collect(node_id=self._cluster.node_id, deadline=deadline)
+        """Shared by all nodes that ask at the same time."""
+        node_id = self._cluster.node_id
+        return await self._flights.join(
+            "problems", lambda: self._problems.collect(node_id=node_id, deadline=deadline)
+        )
 
     async def ranges(self, params: RangesParams, deadline: float) -> ListPart:
         context = await self._context(deadline)

@@ -30,9 +30,7 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str  # where that was read
     since: str = ""  # RFC 3339, UTC; absent where nothing tells
     next_step: str  # what to do, a sentence or two
-    sql: str = (
-        ""  # that shows more or mends it, in `database` or, where that is absent, in any; absent where none does
-    )
+    sql: str = ""  # that shows more or mends it, in `database`, or in any where that is absent
     shell: str = ""  # the same for a shell on that node's host
     run_on_node_id: int = 0  # whose server, or host, takes `sql` or `shell`; absent: any
 
@@ -55,15 +53,16 @@ class Unchecked(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A check that a node could not make, so that its problems may be missing."""
 
     node_id: int
-    check: str
-    database: str = ""  # absent where it is made once a server
+    check: str = ""  # what was to be read; absent: everything that is read in that database
+    database: str = ""  # absent where it is read once a server
     message: str
 
 
-class ProblemsAnswer(Struct, frozen=True, kw_only=True):
+class ProblemsAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is wrong, the worst first: by severity, then by kind, node, database and object."""
 
     problems: list[Problem]
     progress: list[Progress]  # by node id and pid
     unchecked: list[Unchecked]  # what nobody could look at, by node id and check; [] when all was looked at
     errors: list[NodeError]  # nodes that did not answer, by ascending node id
+    omitted: dict[str, int] = {}  # by kind: how many more there are where `problems` has only the first hundred
