@@ -93,6 +93,7 @@ _ACCESS_FAILURES = {
 PAGE = (p.LIMIT, p.OFFSET)
 TOKEN_PAGE = (p.LIMIT, p.START)
 A_DATABASE = (f.NOT_A_NAME, f.NO_DATABASE)
+BAD_PROBLEMS = (f.BAD_SEVERITY, f.BAD_KIND, f.BAD_NODE_ID)
 LOGIN_FORM = (p.LOGIN_USERNAME, p.LOGIN_PASSWORD, p.QUERY_USERNAME, p.QUERY_PASSWORD)
 BODY_FAILURES = (f.BROKEN_OFF, f.TOO_SLOW, f.TOO_LARGE)
 LOGIN_FAILURES = (
@@ -128,7 +129,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         NodeRangesAnswer, (p.NODE_ID, p.RANGES, *PAGE, p.SYSTEM), (f.BAD_NODE_ID, f.BAD_RANGE_IDS), stable=False),
     Endpoint("GET", "/api/v2/openapi.json", Access.ANYONE, openapi.show_openapi, "application/json"),
     Endpoint("GET", "/api/v2/problems", Access.READER, problems.list_problems,
-        ProblemsAnswer, (p.SEVERITY, p.PROBLEM_NODE_ID, p.KIND), (f.BAD_SEVERITY, f.BAD_KIND, f.BAD_NODE_ID), stable=False),
+        ProblemsAnswer, (p.SEVERITY, p.PROBLEM_NODE_ID, p.KIND), BAD_PROBLEMS, stable=False),
     Endpoint("GET", "/api/v2/ranges/hot", Access.READER, hot_ranges.list_hot_ranges,
         HotRangesAnswer, (p.HOT_NODE_ID, *TOKEN_PAGE), (f.BAD_NODE_ID,)),
     Endpoint("GET", "/api/v2/ranges/{range_id:digits}", Access.READER, ranges.show_range,

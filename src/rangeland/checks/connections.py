@@ -23,7 +23,7 @@ class CountRow(Struct, frozen=True):
 
 
 COUNTS = Reading("connection_counts", CountRow)
-USED_RATIO = Limit("connections_used_ratio", 0.8, "as the alert ConnectionsNearLimit: a fifth is left for a burst")
+USED_RATIO = Limit("connections_used_ratio", 0.8, "a fifth is left for a burst")
 FULL_RATIO = 0.95
 
 _LIMITED_BY = {

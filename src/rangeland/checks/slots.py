@@ -29,7 +29,7 @@ class SlotRow(Struct, frozen=True):
 SOURCE = "pg_replication_slots"
 SLOTS = Reading("slots", SlotRow)
 INACTIVE_S = Limit("slot_inactive_s", 600.0, "longer than a standby takes to restart, or a subscriber to reconnect")
-RETAINED_BYTES = Limit("slot_retained_bytes", 10 * 2**30, "ten times the default of max_wal_size, as WalRetained")
+RETAINED_BYTES = Limit("slot_retained_bytes", 10 * 2**30, "ten times the default of max_wal_size")
 
 
 def judge(view: View) -> Iterator[Problem]:

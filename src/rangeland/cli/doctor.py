@@ -7,7 +7,7 @@ import sys
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +74,7 @@ def command(every: timedelta | None, as_check: bool, output_format: str | None, 
         time.sleep(every.total_seconds())
 
 
-def _look(flags: Mapping[str, Any], as_check: bool, output_format: str | None, *, is_again: bool) -> int:
+def _look(flags: dict[str, Any], as_check: bool, output_format: str | None, *, is_again: bool) -> int:
     """Print once; the status to end with."""
     from rangeland.cli.asking import ask_node
     from rangeland.cluster import questions as q
