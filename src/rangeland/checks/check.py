@@ -125,7 +125,7 @@ class View:
         failed = {
             each.node_id
             for each in self.unchecked()
-            if each.check == reading.name or (each.database and not each.check and reading.in_each_database)
+            if each.check == reading.name or not (each.check or (each.database and not reading.in_each_database))
         }
         return all(part.node_id in rows and part.node_id not in failed for part in self.parts)
 

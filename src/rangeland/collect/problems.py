@@ -67,7 +67,9 @@ class ProblemCollector:
         """Never raises: what can't be read is in `unchecked`."""
         status = await self._status(deadline)
         if not status.server_up:
-            return ProblemsPart(status=status, rows={})
+            why = self._server.down.reason if self._server.down else "it did not answer in time"
+            down = Unchecked(node_id=node_id, message=f"the server is down: {why}")
+            return ProblemsPart(status=status, rows={}, unchecked=[down])
         rows, unchecked = await self._of_the_server(node_id, deadline)
         for kept in await self._of_each_database(node_id, deadline):
             unchecked += kept.unchecked

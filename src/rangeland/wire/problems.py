@@ -53,8 +53,8 @@ class Unchecked(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A check that a node could not make, so that its problems may be missing."""
 
     node_id: int
-    check: str = ""  # what was to be read; absent: everything that is read in that database
-    database: str = ""  # absent where it is read once a server
+    check: str = ""  # what was to be read; absent: everything
+    database: str = ""  # absent where it is read once a server, or nothing is
     message: str
 
 
