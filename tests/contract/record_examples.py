@@ -32,8 +32,8 @@ QUERIES: dict[str, dict[str, object]] = {
 
 
 TWICE = (
-    "CREATE INDEX orders_by_date ON sales.orders (placed)",
-    "CREATE INDEX orders_by_placed ON sales.orders (placed)",
+    "CREATE INDEX customers_by_name ON sales.customers (name)",
+    "CREATE INDEX customers_of_name ON sales.customers (name)",
 )
 OF_A_STANDBY = {"show_restart_safety"}  # the primary is never safe to stop
 
@@ -75,7 +75,7 @@ def _keep_problems(cluster: Cluster, api: Api, token: str) -> None:
         for statement in TWICE:
             connection.execute(statement.encode())
         wait_until(is_told, "the second index is a problem", timeout_s=60, poll_s=0.5)
-        for name in ("orders_by_date", "orders_by_placed"):
+        for name in ("customers_by_name", "customers_of_name"):
             connection.execute(f"DROP INDEX sales.{name}".encode())
     _keep("list_problems", {**found[0], "progress": []})
 

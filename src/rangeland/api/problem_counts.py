@@ -8,6 +8,7 @@ node.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -26,13 +27,14 @@ KEPT_S = 300.0  # as long as Prometheus itself takes a sample for current
 class _Counted:
     count_by_kind: Counter[tuple[str, str]]  # and severity
     unknown: int  # checks that were not made, and nodes that didn't answer
-    at: float  # in loop time
+    at: float
 
 
 class ProblemCounts:
-    """The last count, and the one that is going on."""
+    """The last count, and the one that is going on; `now_s` is a clock that never goes back."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
         self._last: _Counted | None = None
         self._counting: asyncio.Task[None] | None = None
 
@@ -41,7 +43,7 @@ class ProblemCounts:
 
         Begins to count again where that is due.
         """
-        now = asyncio.get_running_loop().time()
+        now = self._now_s()
         is_due = self._last is None or now - self._last.at >= AGE_S
         if is_due and (self._counting is None or self._counting.done()):
             self._counting = asyncio.create_task(self._count(judge))
@@ -71,5 +73,5 @@ class ProblemCounts:
         self._last = _Counted(
             Counter((problem.kind, problem.severity.value) for problem in answer.problems),
             unknown=len(answer.unchecked) + len(answer.errors),
-            at=asyncio.get_running_loop().time(),
+            at=self._now_s(),
         )
