@@ -17,7 +17,7 @@ from bench.page import PAGE, page, this_machine, verdict
 from bench.plots import draw
 from bench.scene import Scene
 
-QUESTIONS = ("cost", "latency", "throughput", "start", "growth")  # modules, in the order of the page
+QUESTIONS = ("cost", "problems", "latency", "throughput", "start", "growth")  # modules, in the order of the page
 
 
 def main() -> int:

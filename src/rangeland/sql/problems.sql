@@ -101,39 +101,42 @@ SELECT textsend(n.nspname::text), textsend(t.relname::text), textsend(i.relname:
 
 -- name: duplicate_indexes
 -- Indexes of this database that are defined as another one of their table is, but for the name, the largest first.
--- Kept is one that enforces something, else the oldest. A sort of pg_index: 2 ms on 1,000 tables.
+-- Kept is one that enforces something, else the oldest. The same operator classes are of the same method. Pairs of the
+-- same columns are few, so that the rest is compared of few: 1.5 ms on 1,000 tables.
 -- since: 150000
 -- on: primary
 -- takes: page_size int8
 -- needs: pg_monitor
 -- returns: schema bytea, "table" bytea, index bytea, kept bytea, size_bytes int8
-WITH alike AS (
-    SELECT x.indexrelid, x.indrelid, x.indisunique OR x.indisexclusion OR x.indisreplident AS enforces,
-           first_value(x.indexrelid) OVER same AS kept, count(*) OVER (PARTITION BY x.indrelid, x.indkey::text,
-               x.indclass::text, x.indcollation::text, x.indoption::text, x.indexprs::text, x.indpred::text,
-               i.relam, x.indnkeyatts) AS alike
+WITH candidates AS MATERIALIZED (
+    SELECT DISTINCT ON (x.indexrelid) x.indexrelid, x.indrelid, k.indexrelid AS kept
       FROM pg_index AS x
-      JOIN pg_class AS i ON i.oid = x.indexrelid
-     WHERE x.indisvalid AND x.indislive AND x.indrelid >= 16384 AND i.relkind = 'i'
-    WINDOW same AS (PARTITION BY x.indrelid, x.indkey::text, x.indclass::text, x.indcollation::text,
-                    x.indoption::text, x.indexprs::text, x.indpred::text, i.relam, x.indnkeyatts
-                    ORDER BY NOT (x.indisunique OR x.indisexclusion OR x.indisreplident), x.indexrelid)
+      JOIN pg_index AS k ON k.indrelid = x.indrelid AND k.indexrelid <> x.indexrelid
+       AND k.indkey::int2[] = x.indkey::int2[] AND k.indclass = x.indclass
+       AND k.indcollation = x.indcollation AND k.indoption::int2[] = x.indoption::int2[]
+       AND k.indnkeyatts = x.indnkeyatts
+       AND k.indexprs::text IS NOT DISTINCT FROM x.indexprs::text
+       AND k.indpred::text IS NOT DISTINCT FROM x.indpred::text
+     WHERE x.indrelid >= 16384 AND x.indisvalid AND x.indislive AND k.indisvalid AND k.indislive
+       AND NOT (x.indisunique OR x.indisexclusion OR x.indisreplident)
+       AND (k.indexrelid < x.indexrelid OR k.indisunique OR k.indisexclusion OR k.indisreplident)
+     ORDER BY x.indexrelid, k.indisunique OR k.indisexclusion OR k.indisreplident DESC, k.indexrelid
 )
 SELECT textsend(n.nspname::text), textsend(t.relname::text), textsend(i.relname::text), textsend(k.relname::text),
        i.relpages::int8 * current_setting('block_size')::int8
-  FROM alike AS a
+  FROM candidates AS a
   JOIN pg_class AS i ON i.oid = a.indexrelid
   JOIN pg_class AS k ON k.oid = a.kept
   JOIN pg_class AS t ON t.oid = a.indrelid
   JOIN pg_namespace AS n ON n.oid = i.relnamespace
- WHERE a.alike > 1 AND a.indexrelid <> a.kept AND NOT a.enforces
+ WHERE i.relkind = 'i'
    AND NOT EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = a.indexrelid) -- its parent's index decides
  ORDER BY i.relpages DESC, i.oid
  LIMIT %(page_size)s;
 
 -- name: unused_indexes
--- Indexes of this database that enforce nothing and were never scanned here since the counters began, the largest
--- first: the order is the same on every server. Where the counters were never reset, they began with the server's
+-- Indexes of this database of at least 1 MB (128 pages) that enforce nothing and were never scanned here since the
+-- counters began, the largest first: the order is the same on every server. Where the counters were never reset, they began with the server's
 -- start at the latest. A scan of pg_index: 1.5 ms on 1,000 tables.
 -- since: 150000
 -- on: any
@@ -151,7 +154,7 @@ SELECT textsend(n.nspname::text), textsend(t.relname::text), textsend(i.relname:
   JOIN pg_database AS d ON d.datname = current_database()
  WHERE x.indisvalid AND x.indislive AND NOT x.indisunique AND NOT x.indisexclusion AND NOT x.indisreplident
    AND NOT x.indisclustered AND i.relkind = 'i' AND x.indrelid >= 16384
-   AND pg_stat_get_numscans(i.oid) = 0
+   AND i.relpages >= 128 AND pg_stat_get_numscans(i.oid) = 0
  ORDER BY i.relpages DESC, i.oid
  LIMIT %(page_size)s;
 
