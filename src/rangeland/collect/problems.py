@@ -19,8 +19,7 @@ from rangeland.wire.json import encode
 from rangeland.wire.parts import ProblemsPart, StatusPart
 from rangeland.wire.problems import Unchecked
 
-ROWS = 1000  # of one reading of one place, at most: the worst come first
-ROWS_OF_DATABASES = 2000  # of one reading of all databases; with 200 of them ten of each, some 0.5 MB a reading
+ROWS = 1000  # of one reading, of all databases together, at most: the worst come first; some 150 kB
 LEAST_ROWS = 10  # of each database, however many there are
 SHARE = 100  # a database is read again when that many times as long has passed as it took to read: 1 % of a core
 RETRY_S = 60.0  # one that could not be read is tried again after that long at the latest; at 3 s each, 5 % of a core
@@ -131,7 +130,7 @@ class ProblemCollector:
             (place for place in places if self._kept[place.oid].due_at <= now),
             key=lambda place: self._kept[place.oid].due_at,
         )
-        page_size = min(ROWS, max(LEAST_ROWS, ROWS_OF_DATABASES // max(1, len(places))))
+        page_size = max(LEAST_ROWS, ROWS // max(1, len(places)))
         self._round = asyncio.create_task(self._visit(due, node_id, page_size)) if due else None
         return bool(due)
 
