@@ -17,15 +17,8 @@ from bench.page import PAGE, page, this_machine, verdict
 from bench.plots import draw
 from bench.scene import Scene
 
-QUESTIONS = (
-    "cost",
-    "latency",
-    "throughput",
-    "size",
-    "fan_out",
-    "start",
-    "growth",
-)  # modules, in the order of the page
+# Modules, in the order of the page.
+QUESTIONS = ("cost", "problems", "latency", "throughput", "size", "fan_out", "start", "growth")
 
 
 def main() -> int:

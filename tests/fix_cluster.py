@@ -167,7 +167,9 @@ def session_url(path: str, **parameters: object) -> str:
 
 
 @contextmanager
-def running_cluster(nodes: int, *, load_tps: int = 0, insecure: bool = False) -> Iterator[Cluster]:
+def running_cluster(
+    nodes: int, *, load_tps: int = 0, insecure: bool = False, node_settings: Mapping[str, str] | None = None
+) -> Iterator[Cluster]:
     """A cluster in a directory of its own; nothing of it is left afterwards."""
     plan = Plan(
         nodes=nodes,
@@ -175,6 +177,7 @@ def running_cluster(nodes: int, *, load_tps: int = 0, insecure: bool = False) ->
         sql_port=free_ports(nodes),
         load_tps=load_tps,
         insecure=insecure,
+        node_settings=node_settings or {},
     )
     with Workplace(kind="test") as place:
         cluster = Cluster(place, plan)

@@ -49,7 +49,7 @@ class Setting:
         return ENV_PREFIX + self.name.upper()
 
 
-_TO_A_NODE = ("auth-session", "node")
+_TO_A_NODE = ("auth-session", "node", "doctor")
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(
@@ -136,6 +136,14 @@ SETTINGS: tuple[Setting, ...] = (
         default="168h",  # the reference's server.web_session.timeout
         kind="duration",
         metavar="DURATION",
+    ),
+    Setting(
+        "limits",
+        "From where on problems/ calls something a problem, where the defaults don't fit.",
+        ("start",),
+        default=(),
+        kind="list",
+        metavar="NAME=NUMBER,…",
     ),
     Setting("log_format", "How log lines look: text or json.", ("start",), "text", metavar="FORMAT"),
     Setting(

@@ -30,7 +30,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "its ranges": ("/api/v2/nodes/{broken}/ranges/",),
     "own ranges": ("/api/v2/nodes/local/ranges/",),
     "nodes": ("/api/v2/nodes/",),
-    "sessions": ("/api/v2/sessions/",),
+    "sessions": ("/api/v2/sessions/", "/api/v2/problems/"),
     "hot ranges": ("/api/v2/ranges/hot/",),
     "a range": ("/api/v2/ranges/{range_id}/",),
     "databases, users, events": ("/api/v2/databases/", "/api/v2/users/", "/api/v2/events/"),
@@ -131,6 +131,8 @@ def _tells_of_failure(told: Mapping[str, object]) -> bool:
     return bool(
         told.get("errors")
         or told.get("response_error")
+        or told.get("unchecked")
+        or told.get("problems")
         or any("error" in each for each in details)
         or any(status != Liveness.LIVE for status in statuses)
     )

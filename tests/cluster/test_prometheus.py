@@ -142,6 +142,9 @@ CASES = (
     # Health checks are told of an outage by 500.
     Case(set(), added={(REQUESTS, 'endpoint="/api/v2/health/",status="500"', 1): f"0+60x{MINUTES}"}),
     Case({"RequestsFail"}, added={(REQUESTS, 'endpoint="/api/v2/nodes/",status="500"', 1): f"0+60x{MINUTES}"}),
+    Case({"ProblemCritical"}, added={("rangeland_problems", 'kind="slot_lost",severity="critical"', 1): flat(1)}),
+    Case({"ProblemWarning"}, added={("rangeland_problems", 'kind="slot_inactive",severity="warning"', 1): flat(2)}),
+    Case(set(), added={("rangeland_problems", 'kind="index_unused",severity="info"', 1): flat(9)}),
 )
 # Just below each threshold: nobody is woken.
 QUIET = Case(

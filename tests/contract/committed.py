@@ -1,8 +1,8 @@
 """The committed contract, `fields.json`, and where an answer departs from it.
 
-A type is `int`, `number`, `text`, `flag`, `base64`, `uuid`, `time` (RFC 3339, UTC), the name of another entry,
-`[T]` or `{T}` (an object of T, whatever its keys). `?`: absent when it is empty, zero or false, and never
-printed then, unless the type begins with `zero or`. A field with `+` is an addition of ours.
+A type is `int`, `number`, `text`, `flag`, `scalar` (any of these), `base64`, `uuid`, `time` (RFC 3339, UTC), the name
+of another entry, `[T]` or `{T}` (an object of T, whatever its keys). `?`: absent when it is empty, zero or false, and
+never printed then, unless the type begins with `zero or`. A field with `+` is an addition of ours.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ def _is_scalar(value: Any, kind: str) -> bool:
             return isinstance(value, bool)
         case "text":
             return isinstance(value, str)
+        case "scalar":
+            return isinstance(value, str | int | float)
         case "base64":
             return isinstance(value, str) and base64.b64encode(base64.b64decode(value)).decode() == value
         case "uuid":

@@ -9,9 +9,12 @@ import json
 from itertools import islice
 from typing import Any
 
-from fix_cluster import LOAD_TPS, Api, apis_of, running_cluster
+import psycopg
+
+from fix_cluster import LOAD_TPS, Api, apis_of, running_cluster, wait_until
 from fix_scene import APP, path_of, range_id_of, scene
 from rangeland.engine.cluster import Cluster
+from rangeland.engine.load import NAME as DATABASE
 from rangeland.openapi.document import EXAMPLES, Json, openapi_document
 
 TOKEN = "not-a-token"
@@ -28,6 +31,10 @@ QUERIES: dict[str, dict[str, object]] = {
 }
 
 
+TWICE = (
+    "CREATE INDEX customers_by_name ON sales.customers (name)",
+    "CREATE INDEX customers_of_name ON sales.customers (name)",
+)
 OF_A_STANDBY = {"show_restart_safety"}  # the primary is never safe to stop
 
 
@@ -41,6 +48,9 @@ def record(cluster: Cluster, api: Api, standby: Api) -> None:
             "list_node_ranges": {"ranges": [known["range_id"], range_id_of(api, token, "public.pgbench_accounts")]}
         }
         for path, operation in operations(openapi_document(), "get"):
+            if operation["operationId"] == "list_problems":
+                _keep_problems(cluster, api, token)
+                continue
             query = (QUERIES | some).get(operation["operationId"], {})
             asked = standby if operation["operationId"] in OF_A_STANDBY else api
             answer = asked.get(path_of(path, operation, known, **query), token)
@@ -50,6 +60,24 @@ def record(cluster: Cluster, api: Api, standby: Api) -> None:
             (EXAMPLES / f"{operation['operationId']}.txt").write_text("".join(lines[:LINES]), encoding="utf-8")
     _keep("log_in", {"session": TOKEN})
     _keep("log_out", api.log_out(token).json)
+
+
+def _keep_problems(cluster: Cluster, api: Api, token: str) -> None:
+    """Of a table with two indexes that do the same."""
+    found: list[Json] = []
+
+    def is_told() -> bool:
+        answer = api.get("problems/?kind=index_duplicate", token).json
+        found[:] = [answer] if answer["problems"] and not answer["unchecked"] else []
+        return bool(found)
+
+    with psycopg.connect(cluster.servers[0].conninfo(DATABASE), autocommit=True) as connection:
+        for statement in TWICE:
+            connection.execute(statement.encode())
+        wait_until(is_told, "the second index is a problem", timeout_s=60, poll_s=0.5)
+        for name in ("customers_by_name", "customers_of_name"):
+            connection.execute(f"DROP INDEX sales.{name}".encode())
+    _keep("list_problems", {**found[0], "progress": []})
 
 
 def operations(document: Json, method: str) -> list[tuple[str, Json]]:

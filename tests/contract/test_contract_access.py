@@ -15,6 +15,7 @@ PROTECTED = (
     "nodes/local/ranges/?limit=1",
     "ranges/hot/",
     "ranges/1/",
+    "problems/",
     "sessions/",
     "users/",
     "databases/",

@@ -37,6 +37,9 @@ SCHEMA = (
     "CREATE INDEX orders_by_customer ON golden.orders (lower(customer), id DESC) INCLUDE (net)",
     "GRANT SELECT ON golden.orders TO PUBLIC",
     'CREATE TABLE golden."Odd name" ()',
+    "CREATE TABLE golden.indexed_twice (id int)",
+    "CREATE INDEX indexed_once ON golden.indexed_twice (id)",
+    "CREATE INDEX indexed_again ON golden.indexed_twice (id)",
 )
 
 
@@ -60,6 +63,11 @@ def _accounts(body: Any) -> Any:
         for node_id, part in body["ranges_by_node_id"].items()
     }
     return {**body, "ranges": ranges, "ranges_by_node_id": by_node}
+
+
+def _standing(body: Any) -> Any:
+    """Of the problems all; what runs comes and goes."""
+    return {**body, "progress": []}
 
 
 CASES = {
@@ -88,6 +96,10 @@ CASES = {
     "hot-ranges": Case("ranges/hot/?node_id=1", choose=_accounts),
     "hot-ranges-of-no-node": Case("ranges/hot/?node_id=99&limit=5"),
     "hot-ranges-invalid-node": Case("ranges/hot/?node_id=x"),
+    "problems": Case("problems/?kind=index_duplicate", choose=_standing),
+    "problems-none": Case("problems/?severity=critical", choose=_standing),
+    "problems-invalid-severity": Case("problems/?severity=fatal"),
+    "problems-of-no-node": Case("problems/?node_id=99", choose=_standing),
     "range": Case("ranges/{range_id}/"),
     "range-none": Case("ranges/1/"),
     "range-invalid": Case("ranges/9223372036854775808/"),
@@ -114,6 +126,7 @@ CASES_WITHOUT_NODE_3 = {
     "silent-node-in-hot-ranges": Case("ranges/hot/?node_id=3"),
     "silent-node-in-range": Case("ranges/{range_id}/", choose=lambda body: body["responses_by_node_id"]["3"]),
     "silent-node-ranges": Case("nodes/3/ranges/"),
+    "silent-node-in-problems": Case("problems/?kind=index_duplicate", choose=_standing),
 }
 
 
@@ -176,8 +189,11 @@ def _is_settled(stage: Stage) -> bool:
     told = api.get(f"ranges/{stage.facts['range_id']}/", token).json["responses_by_node_id"].values()
     sessions = api.get(f"sessions/?username={USER}", token).json["sessions"]
     stores = [each["store_metrics"][str(each["node_id"])] for each in api.get("nodes/", token).json["nodes"]]
+    problems = api.get("problems/?kind=index_duplicate", token).json
     return (
         bool(hot)
+        and bool(problems["problems"])
+        and not problems["unchecked"]
         and hot[0].get("size_bytes", 0) > 0
         and all(
             value > 0 for name, value in hot[0].items() if name in ("qps", "reads_per_second", "writes_per_second")

@@ -139,7 +139,7 @@ def test_the_time_of_an_answer_is_in_a_histogram(apis: list[Api]) -> None:
 
 
 def test_it_names_nobody_and_nothing(cluster: Cluster, apis: list[Api], token: str) -> None:
-    """Only node ids, versions, paths of the reference and statuses are in labels."""
+    """Only node ids, versions, paths of the reference, statuses, and kinds of problems are in labels."""
     add_user(cluster, "somebody_else")
     for api in apis:
         api.log_in("somebody_else", "wrong")
@@ -160,7 +160,16 @@ def test_it_names_nobody_and_nothing(cluster: Cluster, apis: list[Api], token: s
         without_help = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
         assert [word for word in (*names, *secrets) if word in without_help] == []
         labels = {name for line in without_help.splitlines() for name in re.findall(r'(\w+)="', line)}
-        assert labels == {"node_id", "store", "peer", "version", "server_version", "endpoint", "status", "le"}
+        assert labels - {"kind", "severity"} == {
+            "node_id",
+            "store",
+            "peer",
+            "version",
+            "server_version",
+            "endpoint",
+            "status",
+            "le",
+        }
 
 
 def test_rules_are_a_map_of_two_groups_for_anyone(apis: list[Api]) -> None:

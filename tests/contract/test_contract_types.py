@@ -39,6 +39,8 @@ def is_always_printed(field: Field, owner: type[Struct]) -> bool:
 def is_of_kind(told: Type, kind: str) -> bool:
     """Whether what the type holds is printed as a value of that kind of fields.json."""
     match told:
+        case UnionType() if kind == "scalar":
+            return True
         case UnionType(types=types):
             return all(is_of_kind(each, kind) for each in types if not isinstance(each, NoneType))
         case Metadata(extra_json_schema=schema):
@@ -54,7 +56,7 @@ def is_of_kind(told: Type, kind: str) -> bool:
         case IntType():
             return kind == "int"
         case EnumType(cls=cls):
-            return kind == "int" and issubclass(cls, int)
+            return kind == ("int" if issubclass(cls, int) else "text")
         case FloatType():
             return kind == "number"
         case BytesType():

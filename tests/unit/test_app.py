@@ -32,6 +32,7 @@ def test_a_bug_is_the_generic_500_and_tells_the_client_nothing_of_itself() -> No
         is_draining=nobody,
         role_header=nobody,
         insecure=False,
+        limits={},
         trusted_proxy=None,
         now_ns=nobody,
     )

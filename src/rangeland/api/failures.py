@@ -54,6 +54,10 @@ BAD_ALLOW_MINIMUM_QUORUM = Failure(
 )
 NOT_SAFE = Failure(503, "", "Stopping the server now would cost something; `reasons` says what.", RestartSafetyAnswer)
 BAD_FORMAT = Failure(400, "invalid format value: leave it out, or prometheus", "`format` is something else.")
+BAD_KIND = Failure(
+    400, "invalid kind; there are slot_inactive, slot_lost, slot_retains_wal", "There is no such kind."
+)
+BAD_SEVERITY = Failure(400, "invalid severity; should be critical, warning or info", "`severity` is something else.")
 NO_STATUS = Failure(500, "Error checking store status", "The server is down, or can't say.")
 
 NO_USERNAME = Failure(400, "username not specified", "There is no user name, or an empty one.")

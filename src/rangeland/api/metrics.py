@@ -1,11 +1,12 @@
 """/metrics and /_status/vars: what this node knows of itself, for Prometheus. Source: Cluster API, non-v2 HTTP.
 
-Of this node, its machine and its server only: Prometheus asks each node. Anyone may ask, so there are numbers and
-node ids in it, no names.
+Of this node, its machine and its server only: Prometheus asks each node; what is wrong with the cluster one of them
+counts, see problem_counts.py. Anyone may ask, so there are numbers and node ids in it, no names.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Metric
@@ -14,12 +15,15 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from rangeland.api.asking import Asking
+from rangeland.api.problems import share_problems
 from rangeland.api.replies import Body
 from rangeland.api.services import Services
 from rangeland.cluster import questions as q
 from rangeland.collect.metrics import OF_A_NODE, OF_A_STORE, Kind
 from rangeland.collect.metrics import Metric as Described
+from rangeland.config import REQUEST_TIMEOUT_S
 from rangeland.wire.parts import Nothing, StatusPart
+from rangeland.wire.problems import ProblemsAnswer
 
 
 class _Scrape(Collector):
@@ -63,6 +67,7 @@ def families(services: Services, part: StatusPart | None) -> Iterator[Metric]:
     node_id = str(services.cluster.node_id)
     yield from _server_families(node_id, part)
     yield from _cluster_families(services, node_id)
+    yield from _problem_families(services)
     if part is not None:
         yield from _described(OF_A_NODE, part.status.metrics, {"node_id": node_id})
         for store_id, metrics in part.status.store_metrics.items():
@@ -101,6 +106,22 @@ def _cluster_families(services: Services, node_id: str) -> Iterator[Metric]:
     for other in others:
         family.add_metric([node_id, str(other)], float(other in silent))
     yield family
+
+
+def _problem_families(services: Services) -> Iterator[Metric]:
+    """Of the cluster, by the node with the lowest id of those that answer; it asks the others beside this scrape."""
+    cluster = services.cluster
+    silent = cluster.silent_since_ns()
+    lowest = min((each for each in cluster.active_ids() if each not in silent), default=0)
+    if not lowest or lowest != cluster.node_id:
+        services.problem_counts.forget()
+        return
+
+    async def judge() -> ProblemsAnswer:
+        deadline = asyncio.get_running_loop().time() + REQUEST_TIMEOUT_S
+        return await share_problems(services, deadline=deadline)
+
+    yield from services.problem_counts.families(judge)
 
 
 def _described(

@@ -44,6 +44,12 @@ READY = Parameter("ready", _FLAG, True,
 EVENT_TYPE = Parameter("type", _TEXT, "node_join", "Only events of this type. Absent: of all.")
 ALLOW_MINIMUM_QUORUM = Parameter("allow_minimum_quorum", _FLAG, True,
     "Only a loss of availability counts, not one of redundancy.")
+SEVERITY = Parameter("severity", {"type": "string", "enum": ["critical", "warning", "info"]}, "critical",
+    "Only problems of this severity. Absent: of all.")
+KIND = Parameter("kind", _TEXT, "slot_inactive",
+    "Only problems of this kind, all of them. Absent: of all, the first hundred of each.")
+PROBLEM_NODE_ID = Parameter("node_id", _NODE_ID, 2,
+    "Only problems of this node's server; `local`: of the node that is asked. Absent: of all, and the cluster's.")
 FORMAT = Parameter("format", {"type": "string", "enum": ["", "prometheus"]}, "prometheus",
     "`prometheus`: as a file that Prometheus loads. Absent: as a map of groups.")
 USERNAME = Parameter("username", _TEXT, "app", "Only the sessions of this role. Absent: of all.")

@@ -19,6 +19,7 @@ from rangeland.api import (
     nodes,
     openapi,
     peer,
+    problems,
     ranges,
     restart_safety,
     rules,
@@ -36,6 +37,7 @@ from rangeland.wire.health import HealthAnswer
 from rangeland.wire.hot_ranges import HotRangesAnswer
 from rangeland.wire.login import LoginAnswer, LogoutAnswer
 from rangeland.wire.nodes import NodesAnswer
+from rangeland.wire.problems import ProblemsAnswer
 from rangeland.wire.ranges import NodeRangesAnswer, RangeAnswer
 from rangeland.wire.restart_safety import RestartSafetyAnswer
 from rangeland.wire.sessions import SessionsAnswer
@@ -91,6 +93,7 @@ _ACCESS_FAILURES = {
 PAGE = (p.LIMIT, p.OFFSET)
 TOKEN_PAGE = (p.LIMIT, p.START)
 A_DATABASE = (f.NOT_A_NAME, f.NO_DATABASE)
+BAD_PROBLEMS = (f.BAD_SEVERITY, f.BAD_KIND, f.BAD_NODE_ID)
 LOGIN_FORM = (p.LOGIN_USERNAME, p.LOGIN_PASSWORD, p.QUERY_USERNAME, p.QUERY_PASSWORD)
 BODY_FAILURES = (f.BROKEN_OFF, f.TOO_SLOW, f.TOO_LARGE)
 LOGIN_FAILURES = (
@@ -125,6 +128,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/v2/nodes/{node_id}/ranges", Access.READER, ranges.list_node_ranges,
         NodeRangesAnswer, (p.NODE_ID, p.RANGES, *PAGE, p.SYSTEM), (f.BAD_NODE_ID, f.BAD_RANGE_IDS), stable=False),
     Endpoint("GET", "/api/v2/openapi.json", Access.ANYONE, openapi.show_openapi, "application/json"),
+    Endpoint("GET", "/api/v2/problems", Access.READER, problems.list_problems,
+        ProblemsAnswer, (p.SEVERITY, p.PROBLEM_NODE_ID, p.KIND), BAD_PROBLEMS, stable=False),
     Endpoint("GET", "/api/v2/ranges/hot", Access.READER, hot_ranges.list_hot_ranges,
         HotRangesAnswer, (p.HOT_NODE_ID, *TOKEN_PAGE), (f.BAD_NODE_ID,)),
     Endpoint("GET", "/api/v2/ranges/{range_id:digits}", Access.READER, ranges.show_range,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from rangeland.api.problem_counts import ProblemCounts
 from rangeland.api.traffic import Traffic
 from rangeland.auth import Auth
 from rangeland.cluster import Cluster, Flights, Forwarding, Sender
@@ -24,8 +25,10 @@ class Services:
     is_draining: Callable[[], bool]
     role_header: Callable[[], str]
     insecure: bool
+    limits: Mapping[str, float]  # of checks, where others than the defaults were given
     trusted_proxy: str | None
     now_ns: Callable[[], int]
     flights: Flights = field(default_factory=Flights)
+    problem_counts: ProblemCounts = field(default_factory=ProblemCounts)
     traffic: Traffic = field(default_factory=Traffic)
     last_status: dict[int, NodeStatus] = field(default_factory=dict)  # as this node last saw each

@@ -88,7 +88,7 @@ def _records(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     for number, row in enumerate(rows, start=1):
         lines.append(f"-[ RECORD {number} ]")
         for column, cell in zip(columns, row, strict=True):
-            *continued, last = map(_printable, _text(cell).split("\n"))
+            *continued, last = map(printable, _text(cell).split("\n"))
             texts = [*(f"{text}+" for text in continued), last]
             labels = [column, *[""] * len(continued)]
             lines.extend(f"{_left(label, width)} | {text}" for label, text in zip(labels, texts, strict=True))
@@ -111,7 +111,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 
     Never cut to the terminal's width: a token must survive being copied.
     """
-    cells = [[_printable(_text(cell)) for cell in row] for row in rows]
+    cells = [[printable(_text(cell)) for cell in row] for row in rows]
     widths = [max(map(_width, column)) for column in zip(columns, *cells, strict=True)]
     lines = [_line(columns, widths, [_centred] * len(columns)), "-+-".join("-" * width for width in widths)]
     lines[1] = f"-{lines[1]}-"
@@ -151,7 +151,7 @@ def _width(text: str) -> int:
     return cell_len(text)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Control characters as escapes: names come from users, and a terminal obeys what it is sent."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "cert": "Make and list certificates and the cluster key.",
     "auth-session": "Make, end and list the sessions of the API's users.",
     "node": "List nodes and their status.",
+    "doctor": "Say what is wrong with the cluster, and what to do.",
     "completion": "Make a shell complete commands and flags.",
 }
 

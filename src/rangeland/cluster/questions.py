@@ -12,6 +12,7 @@ from rangeland.wire import parts as p
 from rangeland.wire.databases import DatabasesAnswer
 from rangeland.wire.events import EventsAnswer
 from rangeland.wire.nodes import NodesAnswer
+from rangeland.wire.problems import ProblemsAnswer
 from rangeland.wire.users import UsersAnswer
 
 P = TypeVar("P", bound=Struct)
@@ -32,6 +33,7 @@ STATUS = Question("status", p.Nothing, p.StatusPart)
 RANGES = Question("ranges", p.RangesParams, p.ListPart)
 RANGE = Question("range", p.RangeParams, p.RangePart)
 HOT_RANGES = Question("hot_ranges", p.HotParams, p.HotPart)
+PROBLEMS = Question("problems", p.Nothing, p.ProblemsPart)
 
 # Every server of the cluster knows the answer: one node is asked.
 DATABASES = Question("databases", p.PageParams, DatabasesAnswer)
@@ -63,6 +65,7 @@ MAKE_SESSION = Question("make_session", m.SessionToMake, m.LoginResult)
 WRITE_REVOCATION = Question("write_revocation", m.Revocation, p.Nothing)
 
 # Asked by the commands on a node's host, with the cluster key instead of a login.
+LIST_PROBLEMS = Question("list_problems", p.Nothing, ProblemsAnswer)
 LIST_NODES = Question("list_nodes", p.Nothing, NodesAnswer)
 CHANGE_MEMBERSHIP = Question("change_membership", m.MembershipChange, m.Members)
 DRAIN = Question("drain", m.DrainParams, p.Nothing)

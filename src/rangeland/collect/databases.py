@@ -25,6 +25,7 @@ SHARED_NUMBER = 1  # of the catalogues that all databases share
 SHARED_OID = 0  # stands for them where database oids are numbered
 _GONE = {"3D000", "57P04"}  # no such database; dropped while we were there
 _RECOVERY_CONFLICT = "40001"
+ENDS_A_VISIT = _GONE | {_RECOVERY_CONFLICT}  # whatever else is to be read there
 _SIZE_TIMEOUT_S = 1.0  # 100,000 files; a larger database is shown without its size
 
 
@@ -43,6 +44,15 @@ class Place(Protocol):
 
     @property
     def is_state(self) -> bool: ...
+
+
+class Visitable(NamedTuple):
+    """A row of sql/ranges.sql, list_databases."""
+
+    oid: int
+    name: str
+    is_state: bool  # the one that connections are kept to
+    counters_since: datetime | None  # changes when its counters begin anew; None: never reset
 
 
 class NumberDatabases(Protocol):
@@ -72,12 +82,17 @@ class Databases:
         self._number_databases = number_databases
         self._allowed = allowed
 
+    async def list_visitable(self, *, deadline: float) -> list[Visitable]:
+        """Return the databases by oid, also those without a number. Raises: ServerError."""
+        rows = await self._server.fetch("ranges", "list_databases", deadline=deadline)
+        found = map(Visitable._make, rows)
+        return [each for each in found if self._allowed is None or each.name in self._allowed or each.is_state]
+
     async def list(self, *, deadline: float) -> list[Database]:
         """Return the databases by ascending number, without those that can't be numbered now."""
-        rows = await self._server.fetch("ranges", "list_databases", deadline=deadline)
-        found = [row for row in rows if self._allowed is None or row[1] in self._allowed or row[2]]
-        numbers = await self._number_databases([SHARED_OID, *(row[0] for row in found)], deadline=deadline)
-        numbered = [Database(numbers[row[0]], *row) for row in found if row[0] in numbers]
+        found = await self.list_visitable(deadline=deadline)
+        numbers = await self._number_databases([SHARED_OID, *(each.oid for each in found)], deadline=deadline)
+        numbered = [Database(numbers[each.oid], *each) for each in found if each.oid in numbers]
         return sorted(numbered, key=lambda database: database.number)
 
     async def read(self, database: Place, work: Callable[[Fetch], Awaitable[T]], *, deadline: float) -> T | None:

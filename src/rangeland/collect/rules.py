@@ -6,6 +6,8 @@ annotation says what is wrong, then what to do next.
 
 from __future__ import annotations
 
+from rangeland.checks.connections import USED_RATIO
+from rangeland.checks.slots import RETAINED_BYTES
 from rangeland.wire.rules import Rule
 
 
@@ -174,8 +176,9 @@ _REPLICATION: tuple[Rule, ...] = (
         "WalRetained",
         "warning",
         "10m",
-        # Ten times the default max_wal_size; on a small disk half of what is free.
-        "pg_wal_retained_bytes > 10 * 1024 ^ 3 or pg_wal_retained_bytes > 0.5 * capacity_available",
+        # As the check of slots; on a small disk half of what is free.
+        f"pg_wal_retained_bytes > {RETAINED_BYTES.default / 2**30:g} * 1024 ^ 3 "
+        "or pg_wal_retained_bytes > 0.5 * capacity_available",
         "A replication slot at {{ $labels.instance }} holds back {{ $value | humanize1024 }}B of WAL",
         "Find it in pg_replication_slots (the smallest restart_lsn). Bring its standby or subscriber back, or "
         "drop the slot "
@@ -258,7 +261,7 @@ _LOAD: tuple[Rule, ...] = (
         "ConnectionsNearLimit",
         "warning",
         "5m",
-        "pg_connections / pg_connections_max > 0.8",
+        f"pg_connections / pg_connections_max > {USED_RATIO.default:g}",
         "{{ $value | humanizePercentage }} of the connections of {{ $labels.instance }} are taken",
         "See by whom at /api/v2/sessions/; let applications use a pooler before max_connections is raised.",
     ),
@@ -332,6 +335,31 @@ _LOAD: tuple[Rule, ...] = (
     ),
 )
 
-ALERTS: tuple[Rule, ...] = _NODES_AND_SERVERS + _REPLICATION + _SPACE_AND_DATA + _LOAD
+# What a node found by looking at the whole cluster: one alert a severity, one instance of it a kind. Of two nodes
+# that count, on both sides of a split network, the larger number.
+_TO_READ = (
+    "`rangeland doctor` on a node's host, or /api/v2/problems/?kind={{ $labels.kind }} on any node, says where, why "
+    "and what to do."
+)
+_PROBLEMS: tuple[Rule, ...] = (
+    _alert(
+        "ProblemCritical",
+        "critical",
+        "1m",
+        'max by (job, kind) (rangeland_problems{severity="critical"}) > 0',
+        "{{ $labels.job }} has {{ $value }} critical problems of kind {{ $labels.kind }}",
+        _TO_READ,
+    ),
+    _alert(
+        "ProblemWarning",
+        "warning",
+        "10m",  # what is over after ten minutes nobody has to look at
+        'max by (job, kind) (rangeland_problems{severity="warning"}) > 0',
+        "{{ $labels.job }} has {{ $value }} problems of kind {{ $labels.kind }}",
+        _TO_READ,
+    ),
+)
+
+ALERTS: tuple[Rule, ...] = _NODES_AND_SERVERS + _REPLICATION + _SPACE_AND_DATA + _LOAD + _PROBLEMS
 
 RULES_BY_GROUP = {"rules/recording": RECORDING, "rules/alerts": ALERTS}

@@ -2,10 +2,10 @@
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from string import ascii_lowercase
@@ -51,6 +51,7 @@ class Plan:
     load_tps: int  # 0: neither load nor its database
     insecure: bool = False
     pg_bin_dir: Path | None = None
+    node_settings: Mapping[str, str] = field(default_factory=dict)  # of every node, beside the plan's own
 
     def require_possible(self) -> None:
         """Raises: EngineError where a number is out of bounds or a port is taken."""
@@ -171,6 +172,7 @@ class Cluster:
             "join": ",".join(addresses),
             "locality": f"region=demo,zone={ascii_lowercase[number - 1]}",
             "cluster_name": "demo",
+            **self.plan.node_settings,
         }
         port = self.plan.http_port + number - 1
         return NodeProcess(

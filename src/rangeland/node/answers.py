@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from rangeland.api.nodes import collect_nodes
+from rangeland.api.problems import share_problems, shortened
 from rangeland.api.services import Services
 from rangeland.cluster import Answer
 from rangeland.cluster import questions as q
@@ -123,6 +124,9 @@ def make_answers(
     async def list_nodes(_params: Nothing, deadline: float) -> Any:
         return await collect_nodes(services, deadline=deadline)
 
+    async def list_problems(_params: Nothing, deadline: float) -> Any:
+        return shortened(await share_problems(services, deadline=deadline))
+
     return {
         q.HELLO.path: hello,
         q.SESSIONS.path: collectors.sessions,
@@ -130,6 +134,7 @@ def make_answers(
         q.RANGES.path: collectors.ranges,
         q.RANGE.path: collectors.range,
         q.HOT_RANGES.path: collectors.hot_ranges,
+        q.PROBLEMS.path: collectors.problems,
         q.DATABASES.path: collectors.databases.collect_databases,
         q.DATABASE.path: collectors.databases.collect_database,
         q.DATABASE_GRANTS.path: collectors.databases.collect_grants,
@@ -153,6 +158,7 @@ def make_answers(
         q.WRITE_MEMBERSHIP.path: led(membership.answer_write_membership),
         q.LEARN_MEMBERS.path: membership.answer_learn,
         q.LIST_NODES.path: list_nodes,
+        q.LIST_PROBLEMS.path: list_problems,
         q.CHANGE_MEMBERSHIP.path: membership.answer_change,
         q.DRAIN.path: drain_node,
         q.LIST_WEB_SESSIONS.path: auth.web_sessions.list,

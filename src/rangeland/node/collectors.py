@@ -6,13 +6,16 @@ from collections.abc import Callable
 
 from msgspec import structs
 
+from rangeland.checks.table import READINGS
 from rangeland.cluster import Cluster
 from rangeland.cluster import questions as q
 from rangeland.cluster.cluster import halfway
+from rangeland.cluster.flights import Flights
 from rangeland.collect.databases import DatabaseCollector, Databases
 from rangeland.collect.events import collect_events
 from rangeland.collect.hot_ranges import Sampler
 from rangeland.collect.nodes import NodeFacts, StatusCollector
+from rangeland.collect.problems import ProblemCollector
 from rangeland.collect.ranges import RangeCollector, RangeContext
 from rangeland.collect.restart_safety import collect_replication
 from rangeland.collect.sessions import SessionCollector
@@ -31,6 +34,7 @@ from rangeland.wire.parts import (
     ListPart,
     Nothing,
     PageParams,
+    ProblemsPart,
     RangeParams,
     RangePart,
     RangesParams,
@@ -57,6 +61,8 @@ class Collectors:
         self._ranges = RangeCollector(server, databases, self._sampler, book)
         self._sessions = SessionCollector(server)
         self._status = StatusCollector(server, facts, count_ranges=self._sampler.count_ranges)
+        self._problems = ProblemCollector(server, databases, READINGS, self.own_status)
+        self._flights = Flights()
 
     async def run(self) -> None:
         """The sampler of hot ranges, until cancelled."""
@@ -65,6 +71,7 @@ class Collectors:
 
     async def close(self) -> None:
         await self._status.close()
+        await self._problems.close()
 
     async def sessions(self, params: SessionsParams, deadline: float) -> ListPart:
         return await self._sessions.collect(params, node_id=self._cluster.node_id, deadline=deadline)
@@ -75,6 +82,13 @@ class Collectors:
 
     async def own_status(self, deadline: float) -> StatusPart:
         return await self.status(Nothing(), deadline)
+
+    async def problems(self, _params: Nothing, deadline: float) -> ProblemsPart:
+        """Shared by all nodes that ask at the same time."""
+        node_id = self._cluster.node_id
+        return await self._flights.join(
+            "problems", lambda: self._problems.collect(node_id=node_id, deadline=deadline)
+        )
 
     async def ranges(self, params: RangesParams, deadline: float) -> ListPart:
         context = await self._context(deadline)

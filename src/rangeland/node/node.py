@@ -96,6 +96,7 @@ class Node:
             is_draining=lambda: self._draining,
             role_header=self._role_header,
             insecure=settings.insecure,
+            limits=settings.limits,
             trusted_proxy=settings.trusted_proxy,
             now_ns=time.time_ns,
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rangeland.checks.table import LIMITS
 from rangeland.config import host_port, joined, parse_locality
 from rangeland.errors import SettingError
 from rangeland.pg.connection import parse_server_url
@@ -35,6 +37,7 @@ class NodeSettings:
     cluster_name: str
     join: tuple[str, ...]
     web_session_timeout_s: float
+    limits: Mapping[str, float]
     log_format: str
 
     @property
@@ -72,8 +75,25 @@ def node_settings(values: Mapping[str, Any]) -> NodeSettings:
         cluster_name=values["cluster_name"],
         join=tuple(joined(*host_port(each, setting="--join", default_port=HTTP_PORT)) for each in values["join"]),
         web_session_timeout_s=values["web_session_timeout"],
+        limits=_limits(values["limits"]),
         log_format=values["log_format"],
     )
+
+
+def _limits(given: tuple[str, ...]) -> dict[str, float]:
+    """`name=number` each. Raises: SettingError."""
+    limits = {}
+    for each in given:
+        name, _, number = (part.strip() for part in each.partition("="))
+        if name not in LIMITS:
+            raise SettingError(f"--limits: there is no limit {name!r}; there are {', '.join(sorted(LIMITS))}")
+        try:
+            limits[name] = float(number)
+        except ValueError as exc:
+            raise SettingError(f"--limits: {name} must be a number, not {number!r}") from exc
+        if not 0 <= limits[name] < math.inf:
+            raise SettingError(f"--limits: {name} must be a number from 0 on, not {number!r}")
+    return limits
 
 
 def _localhost_only(host: str, given: str) -> str:

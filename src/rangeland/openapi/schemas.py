@@ -63,6 +63,8 @@ def _corrected(class_: type, schema: Schema) -> Schema:
     described = {**schema, "description": _description(class_)}
     if issubclass(class_, enum.IntEnum):
         return _enumeration(class_, described)
+    if issubclass(class_, enum.StrEnum):
+        return _words(class_, described)
     info = cast(StructType, msgspec.inspect.type_info(class_))
     comments = comments_of(class_)
     properties = {
@@ -132,6 +134,12 @@ def _enumeration(class_: type[enum.IntEnum], schema: Schema) -> Schema:
     ]
     text = "\n".join([schema["description"], "", *(f"* {meaning}" for meaning in meanings)])
     return {**schema, "type": "integer", "description": text, "x-enum-varnames": names}
+
+
+def _words(class_: type[enum.StrEnum], schema: Schema) -> Schema:
+    comments = comments_of(class_)
+    meanings = [f"* {member.value}: {comments[member.name].text}" for member in class_]
+    return {**schema, "type": "string", "description": "\n".join([schema["description"], "", *meanings])}
 
 
 def _description(class_: type) -> str:

@@ -9,10 +9,12 @@ from rangeland.errors import RangelandError
 from rangeland.openapi.changes import breaking_changes, skeleton
 from rangeland.openapi.document import Json, as_text, openapi_document
 from rangeland.openapi.page import page_of
+from rangeland.openapi.problems import filled_problems
 from rangeland.openapi.tables import filled
 
 SERVED = Path("src/rangeland/api")
 PAGES = Path("docs/reference/endpoints")
+PROBLEMS = Path("docs/reference/problems.md")
 BASELINE = Path("tests/contract/openapi-baseline.json")
 
 
@@ -27,6 +29,7 @@ def written_files(root: Path) -> dict[Path, str]:
     return {
         SERVED / "openapi.json": as_text(document),
         SERVED / "openapi.html": page_of(document),
+        PROBLEMS: filled_problems((root / PROBLEMS).read_text("utf-8")),
         **{path.relative_to(root): filled(path.read_text("utf-8"), document) for path in pages},
     }
 

@@ -8,6 +8,7 @@ from msgspec import Raw, Struct
 from rangeland.wire.databases import DatabaseAnswer, GrantsAnswer, TableAnswer, TablesAnswer
 from rangeland.wire.hot_ranges import HotRange
 from rangeland.wire.nodes import NodeStatus
+from rangeland.wire.problems import Unchecked
 from rangeland.wire.ranges import RangeInfo, Span
 
 
@@ -164,3 +165,11 @@ class ReplicationPart(Struct, frozen=True, kw_only=True):
     upstream_slot: str | None  # by which it follows
     standbys: list[StandbyInfo]  # that follow it
     ranges: int | None  # that it holds; None: nobody has counted them yet
+
+
+class ProblemsPart(Struct, frozen=True, kw_only=True):
+    """What a node read of its server for the checks."""
+
+    status: StatusPart
+    rows: dict[str, Raw]  # a list of rows by the reading's name; what could not be read is absent
+    unchecked: list[Unchecked] = []  # why

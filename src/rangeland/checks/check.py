@@ -1,0 +1,135 @@
+"""A check: the rows it reads, its limits, and the judge that finds problems in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar, cast
+
+import msgspec
+from msgspec import Raw, Struct
+
+from rangeland.merge.part import Part
+from rangeland.wire.parts import ProblemsPart, StatusPart
+from rangeland.wire.problems import Problem, Unchecked
+
+R = TypeVar("R", bound=Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[R]):
+    """The rows of the block `name` of sql/problems.sql; fields of `row` are its columns in order.
+
+    Of one that is read in each database the first field is the database, which the block doesn't return.
+    """
+
+    name: str
+    row: type[R]
+    in_each_database: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """From where on something is a problem; `source` says why there. Set by `--limits`."""
+
+    name: str  # units last
+    default: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`kinds` are the kinds of problem that `judge` finds, each with what it means."""
+
+    name: str
+    kinds: Mapping[str, str]
+    judge: Callable[[View], Iterator[Problem]]
+    readings: tuple[Reading[Any], ...] = ()
+    limits: tuple[Limit, ...] = ()
+
+
+class View:
+    """What all nodes read, for the judges.
+
+    `silent_since_ns` and `clock_offset_s` are what the asked node knows of the others, by node id; `limits` has every
+    limit of every check.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Part[ProblemsPart]],
+        *,
+        limits: Mapping[str, float],
+        now: datetime,
+        silent_since_ns: Mapping[int, int] | None = None,
+        clock_offset_s: Mapping[int, float] | None = None,
+    ) -> None:
+        self.parts = sorted(parts, key=lambda part: part.node_id)
+        self.now = now
+        self.silent_since_ns = silent_since_ns or {}
+        self.clock_offset_s = clock_offset_s or {}
+        self._limits = limits
+        self._rows: dict[str, dict[int, list[Any]]] = {}
+        self._unreadable: list[Unchecked] = []
+
+    def limit(self, limit: Limit) -> float:
+        return self._limits.get(limit.name, limit.default)
+
+    @property
+    def statuses(self) -> dict[int, StatusPart]:
+        """Of the nodes that answered, by node id."""
+        return {part.node_id: part.value.status for part in self.parts if part.value is not None}
+
+    @property
+    def primary_id(self) -> int:
+        """Of two primaries the one with the higher timeline; 0: none answers."""
+        primaries = [
+            (status.timeline, node_id)
+            for node_id, status in self.statuses.items()
+            if status.server_up and status.role == "primary"
+        ]
+        return max(primaries)[1] if primaries else 0
+
+    def rows(self, reading: Reading[R]) -> dict[int, list[R]]:
+        """By node id, of those that could read them."""
+        if reading.name not in self._rows:
+            self._rows[reading.name] = {}
+            for part in self.parts:
+                raw = part.value.rows.get(reading.name) if part.value is not None else None
+                if raw is not None:
+                    self._take(part.node_id, reading, raw)
+        return cast(dict[int, list[R]], self._rows[reading.name])
+
+    def _take(self, node_id: int, reading: Reading[R], raw: Raw) -> None:
+        try:
+            self._rows[reading.name][node_id] = msgspec.json.decode(raw, type=list[reading.row])  # type: ignore[name-defined]
+        except msgspec.DecodeError as exc:
+            message = f"node {node_id} tells it in another way, as of another version: {exc}"
+            self._unreadable.append(Unchecked(node_id=node_id, check=reading.name, message=message))
+
+    def unchecked(self) -> list[Unchecked]:
+        """What no node could look at, or tell of, by node id and check."""
+        told = [each for part in self.parts if part.value is not None for each in part.value.unchecked]
+        return sorted(told + self._unreadable, key=lambda each: (each.node_id, each.check, each.database))
+
+    def of_cluster(self, reading: Reading[R]) -> list[R]:
+        """What every server would say alike: the primary's rows, or of another server where there is none."""
+        rows = self.rows(reading)
+        node_id = self.primary_id if self.primary_id in rows else min(rows, default=0)
+        return rows.get(node_id, [])
+
+    def is_whole(self, reading: Reading[R]) -> bool:
+        """Whether every node read it, and all of it: only then it can be said that something is nowhere."""
+        rows = self.rows(reading)
+        failed = {
+            each.node_id
+            for each in self.unchecked()
+            if each.check == reading.name or not (each.check or (each.database and not reading.in_each_database))
+        }
+        return all(part.node_id in rows and part.node_id not in failed for part in self.parts)
+
+
+def age_s(view: View, since: datetime | None) -> float:
+    """Seconds since then by the asked node's clock, never below 0; 0 where it is not known."""
+    return max(0.0, (view.now - since).total_seconds()) if since else 0.0

@@ -1,0 +1,135 @@
+"""Replication slots that hold WAL for nobody, and those that lost it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from msgspec import Struct
+
+from rangeland.checks.check import Check, Limit, Reading, View, age_s
+from rangeland.checks.words import literal, size
+from rangeland.wire.problems import Problem, Severity
+from rangeland.wire.times import rfc3339
+
+
+class SlotRow(Struct, frozen=True):
+    """A row of pg_replication_slots, of a slot that was made here."""
+
+    name: str
+    slot_type: str  # "physical" or "logical"
+    database: str  # "" of a physical one
+    active: bool
+    wal_status: str  # "reserved", "extended", "unreserved", "lost", "" while it holds none
+    retained_bytes: int | None  # WAL that it holds; None: none
+    safe_bytes: int | None  # WAL that can still be written before it may be lost; None: no limit is set
+    inactive_since: datetime | None  # None: it is active, or the server is older than 17
+
+
+SOURCE = "pg_replication_slots"
+SLOTS = Reading("slots", SlotRow)
+INACTIVE_S = Limit("slot_inactive_s", 600.0, "longer than a standby takes to restart, or a subscriber to reconnect")
+RETAINED_BYTES = Limit("slot_retained_bytes", 10 * 2**30, "ten times the default of max_wal_size")
+
+
+def judge(view: View) -> Iterator[Problem]:
+    """One problem a slot, the worst that it has."""
+    for node_id, rows in view.rows(SLOTS).items():
+        for row in rows:
+            if row.wal_status == "lost":
+                yield _lost(node_id, row)
+            elif _is_forgotten(view, row):
+                yield _inactive(node_id, row)
+            elif (row.retained_bytes or 0) > view.limit(RETAINED_BYTES) or row.wal_status == "unreserved":
+                yield _retaining(node_id, row)
+
+
+def _is_forgotten(view: View, row: SlotRow) -> bool:
+    """Where nothing tells since when it is inactive, it counts at once."""
+    if row.active:
+        return False
+    return row.inactive_since is None or age_s(view, row.inactive_since) > view.limit(INACTIVE_S)
+
+
+def _lost(node_id: int, row: SlotRow) -> Problem:
+    return Problem(
+        kind="slot_lost",
+        severity=Severity.CRITICAL,
+        node_id=node_id,
+        database=row.database,
+        object=row.name,
+        summary=f"slot {row.name} lost WAL that its follower needs: max_slot_wal_keep_size was exceeded",
+        evidence=_evidence(row),
+        source=SOURCE,
+        since=_since(row),
+        next_step="Its follower can't go on: make the standby or the subscription anew, then drop the slot.",
+        sql=_drop(row),
+        run_on_node_id=node_id,
+    )
+
+
+def _inactive(node_id: int, row: SlotRow) -> Problem:
+    return Problem(
+        kind="slot_inactive",
+        severity=Severity.WARNING,
+        node_id=node_id,
+        database=row.database,
+        object=row.name,
+        summary=f"nobody follows slot {row.name}, and it holds back {size(row.retained_bytes or 0)} of WAL",
+        evidence=_evidence(row),
+        source=SOURCE,
+        since=_since(row),
+        next_step="Bring its standby or subscriber back; if that is gone for good, drop the slot before the "
+        "disk is full.",
+        sql=_drop(row),
+        run_on_node_id=node_id,
+    )
+
+
+def _retaining(node_id: int, row: SlotRow) -> Problem:
+    return Problem(
+        kind="slot_retains_wal",
+        severity=Severity.CRITICAL if row.wal_status == "unreserved" else Severity.WARNING,
+        node_id=node_id,
+        database=row.database,
+        object=row.name,
+        summary=f"slot {row.name} holds back {size(row.retained_bytes or 0)} of WAL: its follower is too slow",
+        evidence=_evidence(row),
+        source=SOURCE,
+        next_step="Look at what the follower waits for: its network, its disk, a long query or a paused "
+        "replay there.",
+        sql="SELECT * FROM pg_stat_replication",
+        run_on_node_id=node_id,
+    )
+
+
+def _drop(row: SlotRow) -> str:
+    return f"SELECT pg_drop_replication_slot({literal(row.name)})"
+
+
+def _since(row: SlotRow) -> str:
+    return rfc3339(row.inactive_since) if row.inactive_since else ""
+
+
+def _evidence(row: SlotRow) -> dict[str, str | int | float | bool]:
+    known: dict[str, str | int | None] = {
+        "slot_type": row.slot_type,
+        "active": row.active,
+        "wal_status": row.wal_status,
+        "retained_bytes": row.retained_bytes,
+        "safe_wal_size_bytes": row.safe_bytes,
+    }
+    return {name: value for name, value in known.items() if value is not None and value != ""}
+
+
+CHECK = Check(
+    name="slots",
+    kinds={
+        "slot_lost": "A replication slot lost WAL that its follower needs.",
+        "slot_inactive": "A replication slot that nobody uses holds back WAL, and maybe vacuum.",
+        "slot_retains_wal": "A replication slot in use holds back much WAL, or is about to lose some.",
+    },
+    judge=judge,
+    readings=(SLOTS,),
+    limits=(INACTIVE_S, RETAINED_BYTES),
+)

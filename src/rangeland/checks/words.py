@@ -1,0 +1,30 @@
+"""Figures and names as sentences and SQL take them."""
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def size(size_bytes: int) -> str:
+    """`12 MB`: in PostgreSQL's units, as pg_size_pretty writes them."""
+    amount, unit = float(size_bytes), 0
+    while abs(amount) >= 10 * 1024 and unit < len(_UNITS) - 1:
+        amount, unit = amount / 1024, unit + 1
+    return f"{amount:.0f} {_UNITS[unit]}"
+
+
+def duration(duration_s: float) -> str:
+    """`45 s`, `12 min`, `5 h` or `3 days`: the largest unit of which there are two or more."""
+    for unit, unit_s in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if duration_s >= 2 * unit_s:
+            return f"{duration_s / unit_s:.0f} {unit}"
+    return f"{duration_s:.0f} s"
+
+
+def quoted(name: str) -> str:
+    """A name as SQL takes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as SQL takes it, whatever standard_conforming_strings says."""
+    doubled = text.replace("'", "''")
+    return " E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f"'{doubled}'"

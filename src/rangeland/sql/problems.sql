@@ -1,0 +1,197 @@
+-- What the checks read (src/rangeland/checks/): one block a reading, its columns in the order of the row's fields.
+-- Each returns at most `page_size` rows, the worst first, and waits for no lock: sizes are those of the last VACUUM
+-- or ANALYZE (relpages), which need none.
+
+-- name: connection_counts
+-- How many connections are taken of each limit that there is: the server's (without what is reserved for
+-- superusers), and those of roles and databases that have one. One reading of pg_stat_activity: 0.1 ms and 1 µs a
+-- connection.
+-- since: 150000
+-- on: any
+-- takes: page_size int8
+-- needs: pg_monitor
+-- returns: scope text, name bytea, used int8, allowed int8, top_application bytea, top_used int8
+WITH clients AS MATERIALIZED (
+    SELECT usesysid, datid, application_name FROM pg_stat_activity WHERE backend_type = 'client backend'
+), limits (scope, oid, name, allowed) AS (
+    SELECT 'server', NULL::oid, '',
+           current_setting('max_connections')::int8 - current_setting('superuser_reserved_connections')::int8
+    UNION ALL
+    SELECT 'role', oid, rolname, rolconnlimit FROM pg_roles WHERE rolconnlimit > 0 AND NOT rolsuper
+    UNION ALL
+    SELECT 'database', oid, datname, datconnlimit FROM pg_database WHERE datconnlimit > 0
+)
+SELECT l.scope, textsend(l.name::text), coalesce(sum(a.used), 0)::int8, l.allowed,
+       coalesce((array_agg(a.application_name ORDER BY a.used DESC, a.application_name))[1], ''::bytea),
+       coalesce(max(a.used), 0)
+  FROM limits AS l
+  LEFT JOIN LATERAL (
+      SELECT textsend(c.application_name) AS application_name, count(*) AS used
+        FROM clients AS c
+       WHERE CASE l.scope WHEN 'role' THEN c.usesysid = l.oid WHEN 'database' THEN c.datid = l.oid ELSE true END
+       GROUP BY 1
+  ) AS a ON true
+ GROUP BY l.scope, l.name, l.allowed
+ ORDER BY coalesce(sum(a.used), 0) / l.allowed DESC, 1, 2
+ LIMIT %(page_size)s;
+
+-- name: slots
+-- Replication slots that were made on this server, those that hold the most WAL first. Temporary ones end with their
+-- session. 0.1 ms.
+-- since: 150000
+-- on: any
+-- takes: page_size int8
+-- needs: pg_monitor
+-- returns: name bytea, slot_type text, database bytea, active bool, wal_status text, retained_bytes int8,
+--   safe_bytes int8, inactive_since timestamptz
+SELECT textsend(slot_name::text),
+       slot_type,
+       textsend(coalesce(database::text, '')),
+       active,
+       coalesce(wal_status, ''),
+       (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - restart_lsn)::int8,
+       safe_wal_size,
+       NULL::timestamptz
+  FROM pg_replication_slots
+ WHERE NOT temporary
+ ORDER BY 6 DESC NULLS LAST, 1
+ LIMIT %(page_size)s;
+
+-- name: slots
+-- As for older servers; those that the primary keeps up to date on a standby for a failover aren't its own.
+-- since: 170000
+-- on: any
+-- takes: page_size int8
+-- needs: pg_monitor
+-- returns: name bytea, slot_type text, database bytea, active bool, wal_status text, retained_bytes int8,
+--   safe_bytes int8, inactive_since timestamptz
+SELECT textsend(slot_name::text),
+       slot_type,
+       textsend(coalesce(database::text, '')),
+       active,
+       coalesce(wal_status, ''),
+       (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - restart_lsn)::int8,
+       safe_wal_size,
+       inactive_since
+  FROM pg_replication_slots
+ WHERE NOT temporary AND NOT synced
+ ORDER BY 6 DESC NULLS LAST, 1
+ LIMIT %(page_size)s;
+
+-- name: invalid_indexes
+-- Indexes of this database that no query may use, the largest first. A scan of pg_index: 0.2 ms on 1,000 tables.
+-- since: 150000
+-- on: primary
+-- takes: page_size int8
+-- needs: pg_monitor
+-- returns: schema bytea, "table" bytea, index bytea, is_being_built bool, size_bytes int8
+SELECT textsend(n.nspname::text), textsend(t.relname::text), textsend(i.relname::text),
+       EXISTS (SELECT FROM pg_stat_progress_create_index AS p
+                WHERE p.datid = (SELECT oid FROM pg_database WHERE datname = current_database())
+                  AND p.relid = x.indrelid AND p.index_relid IN (0, x.indexrelid)),
+       i.relpages::int8 * current_setting('block_size')::int8
+  FROM pg_index AS x
+  JOIN pg_class AS i ON i.oid = x.indexrelid
+  JOIN pg_class AS t ON t.oid = x.indrelid
+  JOIN pg_namespace AS n ON n.oid = i.relnamespace
+ WHERE NOT (x.indisvalid AND x.indisready AND x.indislive)
+   AND i.relkind = 'i' -- of a partitioned table it says that a partition has none yet
+ ORDER BY i.relpages DESC, i.oid
+ LIMIT %(page_size)s;
+
+-- name: duplicate_indexes
+-- Indexes of this database that are defined as another one of their table is, but for the name, the largest first.
+-- Kept is one that enforces something, else the oldest. The same operator classes are of the same method. Pairs of the
+-- same columns are few, so that the rest is compared of few: 1.5 ms on 1,000 tables.
+-- since: 150000
+-- on: primary
+-- takes: page_size int8
+-- needs: pg_monitor
+-- returns: schema bytea, "table" bytea, index bytea, kept bytea, size_bytes int8
+WITH candidates AS MATERIALIZED (
+    SELECT DISTINCT ON (x.indexrelid) x.indexrelid, x.indrelid, k.indexrelid AS kept
+      FROM pg_index AS x
+      JOIN pg_index AS k ON k.indrelid = x.indrelid AND k.indexrelid <> x.indexrelid
+       AND k.indkey::int2[] = x.indkey::int2[] AND k.indclass = x.indclass
+       AND k.indcollation = x.indcollation AND k.indoption::int2[] = x.indoption::int2[]
+       AND k.indnkeyatts = x.indnkeyatts
+       AND k.indexprs::text IS NOT DISTINCT FROM x.indexprs::text
+       AND k.indpred::text IS NOT DISTINCT FROM x.indpred::text
+     WHERE x.indrelid >= 16384 AND x.indisvalid AND x.indislive AND k.indisvalid AND k.indislive
+       AND NOT (x.indisunique OR x.indisexclusion OR x.indisreplident)
+       AND (k.indexrelid < x.indexrelid OR k.indisunique OR k.indisexclusion OR k.indisreplident)
+     ORDER BY x.indexrelid, k.indisunique OR k.indisexclusion OR k.indisreplident DESC, k.indexrelid
+)
+SELECT textsend(n.nspname::text), textsend(t.relname::text), textsend(i.relname::text), textsend(k.relname::text),
+       i.relpages::int8 * current_setting('block_size')::int8
+  FROM candidates AS a
+  JOIN pg_class AS i ON i.oid = a.indexrelid
+  JOIN pg_class AS k ON k.oid = a.kept
+  JOIN pg_class AS t ON t.oid = a.indrelid
+  JOIN pg_namespace AS n ON n.oid = i.relnamespace
+ WHERE i.relkind = 'i'
+   AND NOT EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = a.indexrelid) -- its parent's index decides
+ ORDER BY i.relpages DESC, i.oid
+ LIMIT %(page_size)s;
+
+-- name: unused_indexes
+-- Indexes of this database of at least 1 MB (128 pages) that enforce nothing and were never scanned here since the
+-- counters began, the largest first: the order is the same on every server. Where the counters were never reset, they began with the server's
+-- start at the latest. A scan of pg_index: 1.5 ms on 1,000 tables.
+-- since: 150000
+-- on: any
+-- takes: page_size int8
+-- needs: pg_monitor
+-- returns: schema bytea, "table" bytea, index bytea, oid int8, size_bytes int8, counted_since timestamptz
+SELECT textsend(n.nspname::text), textsend(t.relname::text), textsend(i.relname::text), i.oid::int8,
+       i.relpages::int8 * current_setting('block_size')::int8,
+       coalesce(greatest(pg_stat_get_db_stat_reset_time(d.oid), pg_stat_get_bgwriter_stat_reset_time()),
+                pg_postmaster_start_time())
+  FROM pg_index AS x
+  JOIN pg_class AS i ON i.oid = x.indexrelid
+  JOIN pg_class AS t ON t.oid = x.indrelid
+  JOIN pg_namespace AS n ON n.oid = i.relnamespace
+  JOIN pg_database AS d ON d.datname = current_database()
+ WHERE x.indisvalid AND x.indislive AND NOT x.indisunique AND NOT x.indisexclusion AND NOT x.indisreplident
+   AND NOT x.indisclustered AND i.relkind = 'i' AND x.indrelid >= 16384
+   AND i.relpages >= 128 AND pg_stat_get_numscans(i.oid) = 0
+ ORDER BY i.relpages DESC, i.oid
+ LIMIT %(page_size)s;
+
+-- name: running_commands
+-- Long commands that run on this server, and how far they are. A table has its name where it is in this database,
+-- else its oid. Six functions over shared memory: 0.2 ms.
+-- since: 150000
+-- on: any
+-- takes: page_size int8
+-- needs: pg_monitor
+-- returns: command text, pid int4, database bytea, object bytea, phase text, done int8, total int8, unit text
+SELECT p.command, p.pid, textsend(coalesce(p.datname::text, '')),
+       textsend(coalesce(CASE WHEN p.datname = current_database() THEN n.nspname || '.' || c.relname END,
+                         nullif(p.relid, 0)::text, '')),
+       p.phase, coalesce(p.done, 0), coalesce(p.total, 0), p.unit
+  FROM (SELECT 'VACUUM' AS command, pid, datname, relid, phase,
+               heap_blks_scanned AS done, heap_blks_total AS total, 'blocks' AS unit
+          FROM pg_stat_progress_vacuum
+         UNION ALL
+        SELECT command, pid, datname, relid, phase, heap_blks_scanned, heap_blks_total, 'blocks'
+          FROM pg_stat_progress_cluster
+         UNION ALL
+        SELECT 'ANALYZE', pid, datname, relid, phase, sample_blks_scanned, sample_blks_total, 'blocks'
+          FROM pg_stat_progress_analyze
+         UNION ALL
+        SELECT command, pid, datname, relid, phase,
+               CASE WHEN blocks_total > 0 THEN blocks_done ELSE tuples_done END,
+               CASE WHEN blocks_total > 0 THEN blocks_total ELSE tuples_total END,
+               CASE WHEN blocks_total > 0 THEN 'blocks' ELSE 'tuples' END
+          FROM pg_stat_progress_create_index
+         UNION ALL
+        SELECT command, pid, datname, relid, type, bytes_processed, bytes_total, 'bytes'
+          FROM pg_stat_progress_copy
+         UNION ALL
+        SELECT 'BASE BACKUP', pid, NULL, 0, phase, backup_streamed, backup_total, 'bytes'
+          FROM pg_stat_progress_basebackup) AS p
+  LEFT JOIN pg_class AS c ON c.oid = p.relid
+  LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace
+ ORDER BY p.pid, p.command
+ LIMIT %(page_size)s;
