@@ -26,13 +26,11 @@ LONGEST_SOCKET_PATH = 107  # bytes; sun_path of unix(7) less its closing NUL
 START_TIMEOUT_S = 30.0  # 0.1 s when idle, some seconds of crash recovery on a busy machine
 STOP_TIMEOUT_S = 5.0  # then kill -9; the demo has to end within 10 s
 
-# Throw-away data: nothing is forced to disk, memory is kept small, standbys come back at once.
+# As a server that one would run, so that nothing is wrong with it; memory is kept small, standbys come back at once.
 SETTINGS = {
     "autovacuum_naptime": "20s",  # keeps pgbench's two small, hot tables from bloating
     "cluster_name": "{name}",
     "dynamic_shared_memory_type": "mmap",  # inside the data directory: kill -9 leaves nothing in /dev/shm
-    "fsync": "off",
-    "full_page_writes": "off",
     "hot_standby_feedback": "on",
     "listen_addresses": "localhost",
     "log_line_prefix": "%m [%p] %q%u@%d ",
