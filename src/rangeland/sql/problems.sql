@@ -192,3 +192,43 @@ SELECT p.command, p.pid, textsend(coalesce(p.datname::text, '')),
   LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace
  ORDER BY p.pid, p.command
  LIMIT %(page_size)s;
+
+-- name: settings
+-- The settings by which a failover or a crash would change what the server does, and those that wait for a restart;
+-- of these the value is shown only where they are among the former. Left out is what differs by design (names,
+-- ports, paths), what may hold a secret, and what this connection or its role has for itself. A scan of all
+-- settings: 1 ms.
+-- since: 150000
+-- on: any
+-- takes: page_size int8
+-- needs: pg_monitor
+-- returns: name text, value bytea, number int8, context text, source text, waits bool
+SELECT s.name,
+       CASE WHEN c.name IS NULL THEN ''::bytea ELSE textsend(current_setting(s.name)) END,
+       CASE WHEN c.name IS NOT NULL AND s.vartype = 'integer' THEN s.setting::int8 END,
+       s.context, s.source, s.pending_restart
+  FROM pg_settings AS s
+  LEFT JOIN unnest(ARRAY[
+           'archive_mode', 'autovacuum', 'autovacuum_freeze_max_age', 'autovacuum_max_workers',
+           'autovacuum_multixact_freeze_max_age', 'autovacuum_naptime', 'autovacuum_vacuum_cost_delay',
+           'autovacuum_vacuum_cost_limit', 'autovacuum_vacuum_scale_factor', 'autovacuum_work_mem',
+           'backslash_quote', 'bytea_output', 'checkpoint_timeout', 'data_sync_retry', 'DateStyle',
+           'deadlock_timeout', 'default_statistics_target', 'default_table_access_method',
+           'default_text_search_config', 'default_toast_compression', 'default_transaction_deferrable',
+           'default_transaction_isolation', 'effective_cache_size', 'fsync', 'full_page_writes',
+           'hash_mem_multiplier', 'idle_session_timeout', 'ignore_checksum_failure', 'ignore_invalid_pages',
+           'IntervalStyle', 'lc_monetary', 'lc_numeric', 'lc_time', 'maintenance_work_mem', 'max_connections',
+           'max_locks_per_transaction', 'max_logical_replication_workers', 'max_parallel_workers',
+           'max_parallel_workers_per_gather', 'max_pred_locks_per_transaction', 'max_prepared_transactions',
+           'max_replication_slots', 'max_slot_wal_keep_size', 'max_wal_senders', 'max_wal_size',
+           'max_worker_processes', 'password_encryption', 'quote_all_identifiers', 'random_page_cost',
+           'seq_page_cost', 'session_preload_libraries', 'shared_buffers', 'shared_preload_libraries', 'ssl',
+           'standard_conforming_strings', 'superuser_reserved_connections', 'synchronous_commit', 'temp_buffers',
+           'temp_file_limit', 'timezone_abbreviations', 'track_commit_timestamp', 'track_counts',
+           'transform_null_equals', 'wal_compression', 'wal_keep_size', 'wal_level', 'wal_log_hints', 'work_mem',
+           'xmloption', 'zero_damaged_pages'
+       ]) AS c (name) ON c.name = s.name AND s.source IN ('default', 'environment variable', 'override',
+                                                          'configuration file', 'command line')
+ WHERE c.name IS NOT NULL OR s.pending_restart
+ ORDER BY s.pending_restart DESC, s.name
+ LIMIT %(page_size)s;
