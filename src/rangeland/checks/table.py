@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from rangeland.checks import connections, data, indexes, progress, sequences, settings, slots, storage
+from rangeland.checks import connections, data, indexes, progress, rangeland, sequences, settings, slots, storage
 from rangeland.checks.check import Check, Limit, Reading, View
 from rangeland.wire.problems import Problem, Progress, Severity
 
@@ -13,6 +13,7 @@ CHECKS: tuple[Check, ...] = (
     connections.CHECK,
     data.CHECK,
     indexes.CHECK,
+    rangeland.CHECK,
     sequences.CHECK,
     settings.CHECK,
     slots.CHECK,
