@@ -349,8 +349,8 @@ HAVING count(*) > 0
 -- at most is told by its columns' types: exactly where all have a fixed width or a limit, else it is what a row has
 -- when its long values are moved out (2 kB, or a page where they may not be). Rows are those that the last VACUUM or
 -- ANALYZE and the counters know, the dead ones among them, so what is left is free space. Tables under 1 MB, and
--- those that may be more than half full, are passed over. 0.7 ms on 1,000 small
--- tables, 2 ms on 1,000 larger ones, and 10 µs for each of which the columns are looked at.
+-- those that may be more than half full, are passed over. 0.7 ms on 1,000 small tables, 2 ms on 1,000 larger ones,
+-- and 10 µs for each of which the columns are looked at.
 -- since: 150000
 -- on: primary
 -- takes: page_size int8
