@@ -61,6 +61,30 @@ class Clinic:
             raise AssertionError(f"{exc}; there are {last}") from exc
         return last[0]
 
+    def wait_for_severity(self, kind: str, severity: str) -> Found:
+        """Wait until it is the only problem, and that severe."""
+
+        def is_so() -> bool:
+            return bool(self.only(kind)["severity"] == severity)
+
+        wait_until(is_so, f"{kind} is {severity}", timeout_s=FOUND_S, poll_s=0.1)
+        return self.only(kind)
+
+    def require_looked_again(self) -> None:
+        """Wait until each database was visited once more: what was made a moment ago would be known."""
+        name = "probe_of_visits"
+        self.sql(f"CREATE TABLE {name} (a int, b text)", f"CREATE INDEX {name}_index ON {name} (a)")
+        self.sql(f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{name}_index'::regclass")
+        try:
+            wait_until(
+                lambda: any(name in each.get("object", "") for each in self.problems()),
+                "the databases were visited again",
+                timeout_s=FOUND_S,
+                poll_s=0.1,
+            )
+        finally:
+            self.sql(f"DROP TABLE {name}")
+
     def require_well(self) -> None:
         """Wait until no node tells of any problem, nor of one that it could not look for."""
         last: list[Found] = []

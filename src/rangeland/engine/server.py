@@ -26,13 +26,11 @@ LONGEST_SOCKET_PATH = 107  # bytes; sun_path of unix(7) less its closing NUL
 START_TIMEOUT_S = 30.0  # 0.1 s when idle, some seconds of crash recovery on a busy machine
 STOP_TIMEOUT_S = 5.0  # then kill -9; the demo has to end within 10 s
 
-# Throw-away data: nothing is forced to disk, memory is kept small, standbys come back at once.
+# As a server that one would run, so that nothing is wrong with it; memory is kept small, standbys come back at once.
 SETTINGS = {
     "autovacuum_naptime": "20s",  # keeps pgbench's two small, hot tables from bloating
     "cluster_name": "{name}",
     "dynamic_shared_memory_type": "mmap",  # inside the data directory: kill -9 leaves nothing in /dev/shm
-    "fsync": "off",
-    "full_page_writes": "off",
     "hot_standby_feedback": "on",
     "listen_addresses": "localhost",
     "log_line_prefix": "%m [%p] %q%u@%d ",
@@ -221,7 +219,7 @@ class PostgresServer:
         """Make the data directory, start once `hold` returns, and make the role that standbys stream as."""
         self._init()
         hold()
-        self.start()
+        self._start_anew()
         self.create_role(REPLICATOR, "LOGIN REPLICATION")
 
     def become_standby(self, primary: "PostgresServer") -> None:
@@ -240,7 +238,7 @@ class PostgresServer:
             env={"PGPASSFILE": str(passfile)},
         )
         self.follow(primary)
-        self.start()
+        self._start_anew()
 
     def follow(self, primary: "PostgresServer") -> None:
         """Make this stopped server stream, once it is started, from its slot at `primary`."""
@@ -262,6 +260,12 @@ class PostgresServer:
         )
 
     # -- inside ----------------------------------------------------------------------------------------------
+
+    def _start_anew(self) -> None:
+        """Start what was just made: nothing in it has to be on the disk yet, and to force it there takes seconds."""
+        self.configure(fsync="off")
+        self.start()
+        self.configure(fsync="on")
 
     def _init(self) -> None:
         """Make the data directory (initdb), with SCRAM for every way in, and the file of settings."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from msgspec import structs
 
@@ -32,6 +32,7 @@ from rangeland.wire.parts import (
     HotParams,
     HotPart,
     ListPart,
+    NodeAccount,
     Nothing,
     PageParams,
     ProblemsPart,
@@ -42,13 +43,23 @@ from rangeland.wire.parts import (
     SessionsParams,
     StatusPart,
 )
+from rangeland.wire.problems import Unchecked
 from rangeland.wire.users import UsersAnswer
 
 
 class Collectors:
     """One collector a resource; each answer takes the parameters and a deadline in loop time."""
 
-    def __init__(self, *, server: Server, cluster: Cluster, facts: NodeFacts, draining: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        *,
+        server: Server,
+        cluster: Cluster,
+        facts: NodeFacts,
+        draining: Callable[[], bool],
+        account: Callable[[], Awaitable[tuple[NodeAccount, list[Unchecked]]]],
+    ) -> None:
+        self._account = account
         self._server = server
         self._cluster = cluster
         self._draining = draining
@@ -85,10 +96,13 @@ class Collectors:
 
     async def problems(self, _params: Nothing, deadline: float) -> ProblemsPart:
         """Shared by all nodes that ask at the same time."""
-        node_id = self._cluster.node_id
-        return await self._flights.join(
-            "problems", lambda: self._problems.collect(node_id=node_id, deadline=deadline)
-        )
+
+        async def collect() -> ProblemsPart:
+            part = await self._problems.collect(node_id=self._cluster.node_id, deadline=deadline)
+            account, unchecked = await self._account()
+            return structs.replace(part, account=account, unchecked=[*part.unchecked, *unchecked])
+
+        return await self._flights.join("problems", collect)
 
     async def ranges(self, params: RangesParams, deadline: float) -> ListPart:
         context = await self._context(deadline)

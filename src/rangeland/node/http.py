@@ -53,6 +53,11 @@ class HttpServer:
         """Raises: ListenError where the address can't be had."""
         require_free(self._host, self._port)
 
+    @property
+    def tls(self) -> NodeMaterial | None:
+        """What is served now; None without TLS."""
+        return self._tls
+
     async def start(self) -> None:
         """Listen. Raises: ListenError where the address can't be had."""
         self.require_free()

@@ -21,6 +21,7 @@ from rangeland.cluster.peer_token import PeerTokens
 from rangeland.collect.nodes import NodeFacts
 from rangeland.config import DRAIN_TIMEOUT_S, joined
 from rangeland.errors import RangelandError, ServerDownError, TlsError
+from rangeland.node.account import collect_account
 from rangeland.node.answers import make_answers
 from rangeland.node.collectors import Collectors
 from rangeland.node.http import HttpServer
@@ -30,6 +31,8 @@ from rangeland.node.watch import Watch
 from rangeland.pg import Server
 from rangeland.pg.server import require_usable
 from rangeland.tls import NodeMaterial, client_context, read_cluster_keys, read_node_material
+from rangeland.wire.parts import NodeAccount
+from rangeland.wire.problems import Unchecked
 
 START_TIMEOUT_S = 3.0
 LAST_EVENTS_S = 1.0  # a node that stops has its events written down if the primary's node is quick
@@ -74,6 +77,7 @@ class Node:
             cluster=self._cluster,
             facts=facts,
             draining=lambda: self._draining,
+            account=self._account,
         )
         self._membership = Membership(
             server=self._server,
@@ -263,6 +267,10 @@ class Node:
         if self._server.down is not None:
             return f"the server is down: {self._server.down.reason}"
         return self._membership.trouble or self._membership.doubt()
+
+    async def _account(self) -> tuple[NodeAccount, list[Unchecked]]:
+        certs_dir = None if self._settings.insecure else self._settings.certs_dir
+        return await collect_account(self._cluster, self._membership, certs_dir, self._http.tls)
 
     def _role_header(self) -> str:
         """A server without this node's row may follow another primary than the cluster's: it claims nothing."""

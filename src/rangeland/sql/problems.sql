@@ -195,3 +195,233 @@ SELECT p.command, p.pid, textsend(coalesce(p.datname::text, '')),
   LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace
  ORDER BY p.pid, p.command
  LIMIT %(page_size)s;
+
+-- name: settings
+-- The settings by which a failover or a crash would change what the server does, and those that wait for a restart;
+-- of these the value is shown only where they are among the former. Left out is what differs by design (names,
+-- ports, paths), what may hold a secret, and what this connection or its role has for itself. A scan of all
+-- settings: 1 ms.
+-- since: 150000
+-- on: any
+-- takes: page_size int8
+-- needs: pg_monitor
+-- returns: name text, value bytea, number int8, context text, source text, waits bool
+SELECT s.name,
+       CASE WHEN c.name IS NULL THEN ''::bytea ELSE textsend(current_setting(s.name)) END,
+       CASE WHEN c.name IS NOT NULL AND s.vartype = 'integer' THEN s.setting::int8 END,
+       s.context, s.source, s.pending_restart
+  FROM pg_settings AS s
+  LEFT JOIN unnest(ARRAY[
+           'archive_mode', 'autovacuum', 'autovacuum_freeze_max_age', 'autovacuum_max_workers',
+           'autovacuum_multixact_freeze_max_age', 'autovacuum_naptime', 'autovacuum_vacuum_cost_delay',
+           'autovacuum_vacuum_cost_limit', 'autovacuum_vacuum_scale_factor', 'autovacuum_work_mem',
+           'backslash_quote', 'bytea_output', 'checkpoint_timeout', 'data_sync_retry', 'DateStyle',
+           'deadlock_timeout', 'default_statistics_target', 'default_table_access_method',
+           'default_text_search_config', 'default_toast_compression', 'default_transaction_deferrable',
+           'default_transaction_isolation', 'effective_cache_size', 'fsync', 'full_page_writes',
+           'hash_mem_multiplier', 'idle_session_timeout', 'ignore_checksum_failure', 'ignore_invalid_pages',
+           'IntervalStyle', 'lc_monetary', 'lc_numeric', 'lc_time', 'maintenance_work_mem', 'max_connections',
+           'max_locks_per_transaction', 'max_logical_replication_workers', 'max_parallel_workers',
+           'max_parallel_workers_per_gather', 'max_pred_locks_per_transaction', 'max_prepared_transactions',
+           'max_replication_slots', 'max_slot_wal_keep_size', 'max_wal_senders', 'max_wal_size',
+           'max_worker_processes', 'password_encryption', 'quote_all_identifiers', 'random_page_cost',
+           'seq_page_cost', 'session_preload_libraries', 'shared_buffers', 'shared_preload_libraries', 'ssl',
+           'standard_conforming_strings', 'superuser_reserved_connections', 'synchronous_commit', 'temp_buffers',
+           'temp_file_limit', 'timezone_abbreviations', 'track_commit_timestamp', 'track_counts',
+           'transform_null_equals', 'wal_compression', 'wal_keep_size', 'wal_level', 'wal_log_hints', 'work_mem',
+           'xmloption', 'zero_damaged_pages'
+       ]) AS c (name) ON c.name = s.name AND s.source IN ('default', 'environment variable', 'override',
+                                                          'configuration file', 'command line')
+ WHERE c.name IS NOT NULL OR s.pending_restart
+ ORDER BY s.pending_restart DESC, s.name
+ LIMIT %(page_size)s;
+
+-- name: database_states
+-- Of each database (and of the catalogues that all share, without a name): the pages whose checksum was wrong, and
+-- which version of the collation's library it was made with and is read with. First those with damage, then those
+-- whose versions differ. 0.2 ms and 20 µs a database.
+-- since: 150000
+-- on: any
+-- takes: page_size int8
+-- needs: pg_monitor
+-- returns: database bytea, checksum_failures int8, failed_at timestamptz, locale bytea, made_with text, read_with text
+SELECT textsend(coalesce(d.datname::text, '')), coalesce(pg_stat_get_db_checksum_failures(s.oid), 0),
+       pg_stat_get_db_checksum_last_failure(s.oid), textsend(coalesce(d.datcollate::text, '')),
+       coalesce(d.datcollversion, ''),
+       coalesce(CASE WHEN d.oid IS NOT NULL THEN pg_database_collation_actual_version(d.oid) END, '')
+  FROM (SELECT oid FROM pg_database WHERE datallowconn UNION ALL SELECT 0) AS s
+  LEFT JOIN pg_database AS d ON d.oid = s.oid
+ ORDER BY 2 DESC, 5 IS DISTINCT FROM 6 DESC, 1
+ LIMIT %(page_size)s;
+
+-- name: collations
+-- Collations of this database that something in it uses and that have versions, with the number of indexes that are
+-- sorted by each; first those whose versions differ. 0.3 ms, and 0.1 ms a collation.
+-- since: 150000
+-- on: any
+-- takes: page_size int8
+-- needs: pg_monitor
+-- returns: schema bytea, collation bytea, oid int8, made_with text, read_with text, indexes int8
+SELECT textsend(n.nspname::text), textsend(c.collname::text), c.oid::int8, c.collversion,
+       coalesce(pg_collation_actual_version(c.oid), ''),
+       (SELECT count(*) FROM pg_index AS x WHERE c.oid = ANY (x.indcollation::oid[]))
+  FROM pg_collation AS c
+  JOIN pg_namespace AS n ON n.oid = c.collnamespace
+ WHERE c.collversion IS NOT NULL
+   AND c.oid IN (SELECT refobjid FROM pg_depend WHERE refclassid = 'pg_collation'::regclass)
+ ORDER BY c.collversion = coalesce(pg_collation_actual_version(c.oid), ''), 6 DESC, c.oid
+ LIMIT %(page_size)s;
+
+-- name: sequences
+-- Sequences of this database that stand above half of what they, or the column that owns them, can hold, the fullest
+-- first. Where this role may not read a sequence, the rows that its table is known to have, or to have got since the
+-- counters began, stand for it: it has given at least one number for each, if they were taken from it. Sequences that
+-- somebody locks against readers are passed over. 4 ms on 1,000 sequences that may not be read, 5 ms on such that may.
+-- since: 150000
+-- on: primary
+-- takes: page_size int8
+-- needs: pg_monitor
+-- returns: schema bytea, sequence bytea, "table" bytea, "column" bytea, column_type text, sequence_type text,
+--   is_read bool, used int8, sequence_limit int8, column_limit int8, increment int8
+WITH known AS MATERIALIZED (
+    SELECT s.seqrelid, s.seqtypid, s.seqincrement, c.relname, c.relnamespace, d.refobjid, d.refobjsubid,
+           has_sequence_privilege(c.oid, 'SELECT, USAGE') AS is_read,
+           CASE WHEN s.seqincrement > 0 THEN s.seqmax ELSE s.seqmin END AS sequence_limit,
+           greatest(t.reltuples::int8, pg_stat_get_tuples_inserted(t.oid)) AS rows, t.relname AS "table"
+      FROM pg_sequence AS s
+      JOIN pg_class AS c ON c.oid = s.seqrelid
+      LEFT JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0
+                              AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0
+                              AND d.deptype IN ('a', 'i')
+      LEFT JOIN pg_class AS t ON t.oid = d.refobjid
+     WHERE NOT s.seqcycle AND c.relpersistence <> 't'
+), locked AS MATERIALIZED (
+    SELECT l.relation FROM pg_locks AS l
+     WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.relation IS NOT NULL
+       AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+), standing AS MATERIALIZED (
+    SELECT k.*,
+           CASE WHEN NOT k.is_read AND k.seqincrement > 0 THEN nullif(k.rows, 0)
+                WHEN k.is_read AND k.seqrelid NOT IN (SELECT relation FROM locked)
+                THEN pg_sequence_last_value(k.seqrelid) END AS used
+      FROM known AS k
+), limited AS (
+    SELECT s.*, a.attname AS "column", a.atttypid,
+           CASE a.atttypid WHEN 'int2'::regtype THEN 32767 WHEN 'int4'::regtype THEN 2147483647
+                           WHEN 'int8'::regtype THEN 9223372036854775807 END AS column_limit
+      FROM standing AS s
+      LEFT JOIN LATERAL ( -- by its index, for few: a join would read the columns of all tables
+          SELECT attname, atttypid FROM pg_attribute WHERE attrelid = s.refobjid AND attnum = s.refobjsubid LIMIT 1
+      ) AS a ON true
+     WHERE abs(s.used::float8) > least(16383, abs(s.sequence_limit::float8) / 2) -- half of the smallest type
+), shares AS (
+    SELECT l.*, l.used::float8 / nullif(CASE -- one that doesn't cross 0 on its way is passed over
+               WHEN l.seqincrement > 0 THEN greatest(0, least(l.sequence_limit, l.column_limit))
+               ELSE least(0, greatest(l.sequence_limit, -1 - l.column_limit)) END, 0) AS share
+      FROM limited AS l
+)
+SELECT textsend(n.nspname::text), textsend(s.relname::text), textsend(coalesce(s."table"::text, '')),
+       textsend(coalesce(s."column"::text, '')), coalesce(format_type(s.atttypid, NULL), ''),
+       format_type(s.seqtypid, NULL), s.is_read, s.used, s.sequence_limit, s.column_limit, s.seqincrement
+  FROM shares AS s
+  JOIN pg_namespace AS n ON n.oid = s.relnamespace
+ WHERE s.share > 0.5
+ ORDER BY s.share DESC, s.seqrelid
+ LIMIT %(page_size)s;
+
+-- name: unlogged_tables
+-- How many tables and sequences of this database are unlogged, their size, and the name of the largest: at most one
+-- row. A scan of pg_class: 0.3 ms on 1,000 tables.
+-- since: 150000
+-- on: primary
+-- takes: page_size int8
+-- needs: pg_monitor
+-- returns: tables int8, sequences int8, size_bytes int8, schema bytea, "table" bytea
+SELECT count(*) FILTER (WHERE c.relkind <> 'S'), count(*) FILTER (WHERE c.relkind = 'S'),
+       coalesce(sum(c.relpages::int8) * current_setting('block_size')::int8, 0)::int8,
+       textsend((array_agg(n.nspname::text ORDER BY c.relkind = 'S', c.relpages DESC, c.oid))[1]),
+       textsend((array_agg(c.relname::text ORDER BY c.relkind = 'S', c.relpages DESC, c.oid))[1])
+  FROM pg_class AS c
+  JOIN pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE c.relpersistence = 'u' AND c.relkind IN ('r', 'm', 'S')
+HAVING count(*) > 0
+ LIMIT %(page_size)s;
+
+-- name: empty_space
+-- Tables of this database with more pages than their rows can fill, those with the most first. How long a row can be
+-- at most is told by its columns' types: exactly where all have a fixed width or a limit, else it is what a row has
+-- when its long values are moved out (2 kB, or a page where they may not be). Rows are those that the last VACUUM or
+-- ANALYZE and the counters know, the dead ones among them, so what is left is free space. Tables under 1 MB, and
+-- those that may be more than half full, are passed over. 0.7 ms on 1,000 small tables, 2 ms on 1,000 larger ones,
+-- and 10 µs for each of which the columns are looked at.
+-- since: 150000
+-- on: primary
+-- takes: page_size int8
+-- needs: pg_monitor
+-- returns: schema bytea, "table" bytea, size_bytes int8, free_bytes int8, rows int8, row_bytes int8
+WITH large AS MATERIALIZED (
+    SELECT c.oid, c.relname, c.relnamespace, c.relpages::int8 AS pages, c.relnatts, c.reltoastrelid > 0 AS has_toast,
+           greatest(c.reltuples::int8, pg_stat_get_live_tuples(c.oid)) + pg_stat_get_dead_tuples(c.oid) AS rows,
+           coalesce((SELECT option_value::int8 FROM pg_options_to_table(c.reloptions)
+                      WHERE option_name = 'fillfactor'), 100) AS fillfactor,
+           coalesce((SELECT option_value::int8 FROM pg_options_to_table(c.reloptions)
+                      WHERE option_name = 'toast_tuple_target'), 0) AS toast_target
+      FROM pg_class AS c
+     WHERE c.relkind IN ('r', 'm') AND c.oid >= 16384 AND c.reltuples >= 0
+       AND c.relpages >= 1048576 / current_setting('block_size')::int8
+       AND c.relam = (SELECT oid FROM pg_am WHERE amname = 'heap')
+), widths AS (
+    SELECT l.*, w.*, b.room, greatest(l.toast_target, b.room / 4) AS moved_above
+      FROM large AS l
+      JOIN (SELECT current_setting('block_size')::int8 - 24) AS b (room)
+        -- the shortest bound that its columns could give: most tables are full enough to need no look at them
+        ON l.pages * b.room > 2 * l.rows * least(36 + 8 * l.relnatts, b.room / 4)
+      CROSS JOIN LATERAL (
+          -- each column with the most that it can be padded; a header of 23 bytes, a bit a column, a line pointer
+          SELECT 4 + 24 + (l.relnatts / 64 + 1) * 8
+                 + coalesce(sum(CASE WHEN a.attlen > 0 THEN a.attlen + 7
+                                     WHEN a.atttypid IN ('varchar'::regtype, 'bpchar'::regtype) AND a.atttypmod > 4
+                                     THEN least((a.atttypmod - 4) * 4::int8, 100000) + 11
+                                     WHEN a.atttypid = 'numeric'::regtype AND a.atttypmod > 4
+                                     THEN ((a.atttypmod - 4) >> 16 & 65535) / 2 + 23 END), 0)::int8 AS bounded,
+                 bool_or(a.attlen < 0 AND NOT (a.atttypmod > 4 AND a.atttypid IN
+                     ('varchar'::regtype, 'bpchar'::regtype, 'numeric'::regtype))) AS is_unbounded,
+                 bool_or(a.attlen < 0 AND a.attstorage IN ('m', 'p')) AS stays
+            FROM pg_attribute AS a
+           WHERE a.attrelid = l.oid AND a.attnum > 0
+      ) AS w
+), bounds AS (
+    SELECT w.*, least(w.room, CASE
+               WHEN NOT w.is_unbounded AND (w.bounded <= w.moved_above OR NOT w.has_toast) THEN w.bounded
+               WHEN w.stays OR NOT w.has_toast THEN w.room
+               -- pointers to what was moved out take 18 bytes a column, in the place of what they stand for
+               ELSE greatest(w.moved_above, 60 + w.relnatts * 25) END) AS row_bytes
+      FROM widths AS w
+), spaces AS (
+    SELECT b.*, b.pages - ceil(b.rows::float8
+               / greatest(1, b.room * b.fillfactor / 100 / b.row_bytes))::int8 AS free_pages
+      FROM bounds AS b
+)
+SELECT textsend(n.nspname::text), textsend(s.relname::text), s.pages * current_setting('block_size')::int8,
+       s.free_pages * current_setting('block_size')::int8, s.rows, s.row_bytes
+  FROM spaces AS s
+  JOIN pg_namespace AS n ON n.oid = s.relnamespace
+ WHERE s.free_pages > 0
+ ORDER BY s.free_pages DESC, s.oid
+ LIMIT %(page_size)s;
+
+-- name: missing_privileges
+-- What the node's role lacks to look at everything, of what `rangeland init` grants. No table is read: 0.1 ms.
+-- since: 150000
+-- on: any
+-- takes: page_size int8
+-- needs: nothing
+-- returns: role bytea, privilege text
+SELECT textsend(current_user::text), m.privilege
+  FROM (VALUES ('pg_monitor', pg_has_role(current_user, 'pg_monitor', 'USAGE')),
+               ('schema rangeland',
+                to_regnamespace('rangeland') IS NULL OR has_schema_privilege(to_regnamespace('rangeland'), 'USAGE')))
+       AS m (privilege, is_granted)
+ WHERE NOT m.is_granted
+ ORDER BY 2
+ LIMIT %(page_size)s;

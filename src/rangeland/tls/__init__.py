@@ -5,6 +5,7 @@ EC P-256 keys in PKCS#8, one certificate for server and client use, names only i
 Read first: read.py (what a node needs), then make.py. files.py is the only module that touches the disk.
 """
 
+from rangeland.tls.ends import read_cert_ends
 from rangeland.tls.files import (
     CA_CERT,
     CLUSTER_KEY,
@@ -48,6 +49,7 @@ __all__ = [
     "is_named",
     "list_certs",
     "parse_hosts",
+    "read_cert_ends",
     "read_cluster_keys",
     "read_node_material",
     "rotate_cluster_key",

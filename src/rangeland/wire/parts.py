@@ -167,9 +167,27 @@ class ReplicationPart(Struct, frozen=True, kw_only=True):
     ranges: int | None  # that it holds; None: nobody has counted them yet
 
 
+class CertificateEnd(Struct, frozen=True, kw_only=True):
+    """When a certificate of a node's directory ends, in ns since 1970."""
+
+    file: str  # its name, such as "node.crt"
+    ends_at_ns: int
+    served_ends_at_ns: int = 0  # of the one that is served until the node reads the file again; 0: it isn't served
+
+
+class NodeAccount(Struct, frozen=True, kw_only=True):
+    """What a node says of itself for the checks."""
+
+    pid: int
+    doubt: str = ""  # why it may be no member of the cluster; "": all is well
+    rival_node_id: int = 0  # of the other node beside the same server; 0: there is none
+    certificates: list[CertificateEnd] = []  # []: it serves without TLS, or can't read them
+
+
 class ProblemsPart(Struct, frozen=True, kw_only=True):
     """What a node read of its server for the checks."""
 
     status: StatusPart
     rows: dict[str, Raw]  # a list of rows by the reading's name; what could not be read is absent
     unchecked: list[Unchecked] = []  # why
+    account: NodeAccount | None = None  # None: the node is older
