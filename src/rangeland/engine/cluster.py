@@ -216,9 +216,11 @@ class Cluster:
 
     def _make_state(self) -> None:
         with self._step("Rangeland's schema and roles"):
-            init_cluster(self.servers[0].url(), role_password=self._node_password)
-            self.servers[0].create_role(self.username, "LOGIN IN ROLE admin, pg_read_all_data")
+            url = self.servers[0].url()
+            init_cluster(url)  # without a password no node gets in yet: it would register before its turn
             self._register_nodes()
+            init_cluster(url, role_password=self._node_password)
+            self.servers[0].create_role(self.username, "LOGIN IN ROLE admin, pg_read_all_data")
 
     def _register_nodes(self) -> None:
         """Give the nodes their ids in the order of their ports; they would register in the order they wake up."""
