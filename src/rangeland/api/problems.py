@@ -57,6 +57,8 @@ async def collect_problems(services: Services, *, deadline: float) -> ProblemsAn
         now=datetime.now(UTC),
         silent_since_ns=cluster.silent_since_ns(),
         clock_offset_s=cluster.clock_offset_s(),
+        members=cluster.members,
+        last_role=cluster.last_role(),
     )
     return ProblemsAnswer(
         problems=find_problems(view),

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from rangeland.checks import connections, indexes, progress, slots
+from rangeland.checks import archiver, connections, indexes, nodes, patroni, progress, replication, slots
 from rangeland.checks.check import Check, Limit, Reading, View
 from rangeland.wire.problems import Problem, Progress, Severity
 
-CHECKS: tuple[Check, ...] = (connections.CHECK, indexes.CHECK, slots.CHECK)
+CHECKS: tuple[Check, ...] = (
+    archiver.CHECK,
+    connections.CHECK,
+    indexes.CHECK,
+    nodes.CHECK,
+    patroni.CHECK,
+    replication.CHECK,
+    slots.CHECK,
+)
 
 READINGS: tuple[Reading[Any], ...] = (progress.RUNNING, *(reading for check in CHECKS for reading in check.readings))
 LIMITS: dict[str, Limit] = {limit.name: limit for check in CHECKS for limit in check.limits}

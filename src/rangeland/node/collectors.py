@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from msgspec import structs
@@ -14,6 +15,7 @@ from rangeland.collect.databases import DatabaseCollector, Databases
 from rangeland.collect.events import collect_events
 from rangeland.collect.hot_ranges import Sampler
 from rangeland.collect.nodes import NodeFacts, StatusCollector
+from rangeland.collect.patroni import PatroniCollector
 from rangeland.collect.problems import ProblemCollector
 from rangeland.collect.ranges import RangeCollector, RangeContext
 from rangeland.collect.restart_safety import collect_replication
@@ -47,10 +49,19 @@ from rangeland.wire.users import UsersAnswer
 class Collectors:
     """One collector a resource; each answer takes the parameters and a deadline in loop time."""
 
-    def __init__(self, *, server: Server, cluster: Cluster, facts: NodeFacts, draining: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        *,
+        server: Server,
+        cluster: Cluster,
+        facts: NodeFacts,
+        draining: Callable[[], bool],
+        patroni_url: str | None,
+    ) -> None:
         self._server = server
         self._cluster = cluster
         self._draining = draining
+        self._patroni = PatroniCollector(patroni_url)
         self._numbers: dict[int, int] = {}
         databases = Databases(server, self._number_databases)
         self.databases = DatabaseCollector(server)
@@ -69,6 +80,7 @@ class Collectors:
 
     async def close(self) -> None:
         await self._status.close()
+        await self._patroni.close()
 
     async def sessions(self, params: SessionsParams, deadline: float) -> ListPart:
         return await self._sessions.collect(params, node_id=self._cluster.node_id, deadline=deadline)
@@ -81,7 +93,12 @@ class Collectors:
         return await self.status(Nothing(), deadline)
 
     async def problems(self, _params: Nothing, deadline: float) -> ProblemsPart:
-        return await self._problems.collect(node_id=self._cluster.node_id, deadline=deadline)
+        patroni = asyncio.create_task(self._patroni.collect(deadline=deadline))
+        try:
+            part = await self._problems.collect(node_id=self._cluster.node_id, deadline=deadline)
+            return structs.replace(part, patroni=await patroni)
+        finally:
+            patroni.cancel()
 
     async def ranges(self, params: RangesParams, deadline: float) -> ListPart:
         context = await self._context(deadline)

@@ -74,6 +74,7 @@ class Node:
             cluster=self._cluster,
             facts=facts,
             draining=lambda: self._draining,
+            patroni_url=settings.patroni_url,
         )
         self._membership = Membership(
             server=self._server,
