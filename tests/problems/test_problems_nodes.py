@@ -184,4 +184,5 @@ def change(sick: Clinic, how: str, home: Path) -> None:
 
 def liveness(sick: Clinic, node: int) -> int:
     nodes = sick.apis[0].get("nodes/", sick.token).json["nodes"]
-    return next(each["liveness_status"] for each in nodes if each["node_id"] == node)
+    [found] = [int(each["liveness_status"]) for each in nodes if each["node_id"] == node]
+    return found

@@ -196,7 +196,7 @@ def _is_over(view: View, lag_bytes: int, lag_s: float) -> bool:
 
 
 def _lag(lag_bytes: int, lag_s: float | None) -> str:
-    return size(lag_bytes) + (f" and {duration(lag_s)}" if lag_s else "")
+    return size(lag_bytes) + (f" and {duration(lag_s)}" if lag_s is not None and lag_s >= 1 else "")
 
 
 def _short(short: Shortage) -> Problem:
