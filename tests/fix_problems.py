@@ -87,9 +87,11 @@ class Clinic:
 
 
 @contextmanager
-def clinic(nodes: int = 3, *, limits: Mapping[str, float] | None = None) -> Iterator[Clinic]:
-    """A new cluster whose nodes all have these limits."""
+def clinic(
+    nodes: int = 3, *, limits: Mapping[str, float] | None = None, major: int | None = None
+) -> Iterator[Clinic]:
+    """A new cluster, of PostgreSQL `major`, whose nodes all have these limits."""
     given = ",".join(f"{name}={number}" for name, number in (limits or {}).items())
-    with running_cluster(nodes, node_settings={"limits": given} if given else {}) as cluster:
+    with running_cluster(nodes, node_settings={"limits": given} if given else {}, major=major) as cluster:
         apis = apis_of(cluster)
         yield Clinic(cluster, apis, log_in(cluster, apis[0], cluster.username))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rangeland.checks import standing
+from rangeland.checks import slots, standing
 from rangeland.checks.check import Check, Limit, View
 from rangeland.checks.standing import CONNECT_S, STANDBYS, PlaceRow, Shortage, StandbyRow, with_waiting_commits
 from rangeland.checks.words import duration, known, size
@@ -28,8 +28,9 @@ SLOTS = "SELECT slot_name, active, wal_status, restart_lsn FROM pg_replication_s
 
 def judge(view: View) -> Iterator[Problem]:
     """What one standby suffers from is told once: away, stopped, or behind."""
+    lost = slots.lost_names(view, view.primary_id)
     for node_id, place in standing.unfed(view).items():
-        if not standing.is_leaving(view, node_id):
+        if not standing.is_leaving(view, node_id) and place.slot not in lost:
             yield with_waiting_commits(view, _unfed(view, node_id, place))
     for node_id, place in standing.standby_places(view).items():
         if place.pause_state in ("paused", "pause requested"):

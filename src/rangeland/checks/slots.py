@@ -7,6 +7,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from rangeland.checks import standing
 from rangeland.checks.check import Check, Limit, Reading, View, age_s
 from rangeland.checks.words import literal, size
 from rangeland.wire.problems import Problem, Severity
@@ -33,21 +34,33 @@ RETAINED_BYTES = Limit("slot_retained_bytes", 10 * 2**30, "ten times the default
 
 
 def judge(view: View) -> Iterator[Problem]:
-    """One problem a slot, the worst that it has."""
+    """One problem a slot, the worst that it has. Of a standby that gets no WAL that is told, not its slot."""
+    away = {place.slot for place in (standing.unfed(view) | standing.strays(view)).values()}
     for node_id, rows in view.rows(SLOTS).items():
         for row in rows:
             if row.wal_status == "lost":
                 yield _lost(node_id, row)
-            elif _is_forgotten(view, row):
+            elif _is_forgotten(view, node_id, row) and row.name not in away:
                 yield _inactive(node_id, row)
             elif (row.retained_bytes or 0) > view.limit(RETAINED_BYTES) or row.wal_status == "unreserved":
                 yield _retaining(node_id, row)
 
 
-def _is_forgotten(view: View, row: SlotRow) -> bool:
-    """Where nothing tells since when it is inactive, it counts at once."""
+def lost_names(view: View, node_id: int) -> set[str]:
+    """The slots of a server that lost WAL: who follows them can't go on."""
+    return {row.name for row in view.rows(SLOTS).get(node_id, []) if row.wal_status == "lost"}
+
+
+def _is_forgotten(view: View, node_id: int, row: SlotRow) -> bool:
+    """Where nothing tells since when it is inactive, it counts at once.
+
+    On a standby it may be kept for a failover, as by Patroni, which moves it on itself: it counts once it holds back
+    too much. Source: Patroni, member_slots_ttl.
+    """
     if row.active:
         return False
+    if view.statuses[node_id].role == "standby":
+        return (row.retained_bytes or 0) > view.limit(RETAINED_BYTES)
     return row.inactive_since is None or age_s(view, row.inactive_since) > view.limit(INACTIVE_S)
 
 

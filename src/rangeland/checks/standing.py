@@ -17,7 +17,7 @@ class PlaceRow(Struct, frozen=True):
 
     in_recovery: bool
     receiver: str  # "streaming", …; "": it has no WAL receiver
-    slot: str  # by which it follows
+    slot: str  # by which it follows, or means to
     name: str  # cluster_name, under which a standby without another name follows
     timeline: int
     end_lsn: int  # written (primary) or received (standby) so far

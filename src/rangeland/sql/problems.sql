@@ -220,7 +220,7 @@ WITH receiver AS (
 )
 SELECT h.in_recovery,
        coalesce(r.status, ''),
-       textsend(coalesce(r.slot_name, '')),
+       textsend(coalesce(r.slot_name, current_setting('primary_slot_name'))),
        textsend(current_setting('cluster_name')),
        CASE WHEN h.in_recovery
             THEN coalesce(nullif(r.received_tli, 0),
