@@ -46,6 +46,18 @@ class Clinic:
             for statement in statements:
                 connection.execute(statement.encode())
 
+    @contextmanager
+    def reconfigured(self, node: int, **settings: str) -> Iterator[None]:
+        """That server has these settings, as far as they need no restart, while the block runs."""
+        file = self.server(node).data_dir / "postgresql.conf"
+        kept = file.read_text("utf-8")
+        self.server(node).configure(**settings)
+        try:
+            yield
+        finally:
+            file.write_text(kept, "utf-8")
+            self.server(node).configure()
+
     def only(self, kind: str, *, node: int = 1) -> Found:
         """Wait until the cluster has this problem and no other, by that node's account."""
         last: list[Found] = []

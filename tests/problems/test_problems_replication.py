@@ -98,7 +98,7 @@ def test_a_standby_that_is_late_on_purpose_is_no_problem(sick: Clinic) -> None:
 
 
 def test_a_standby_that_gets_no_wal_is_told_while_its_primary_is_up(sick: Clinic) -> None:
-    with unfed(sick, 3, primary_conninfo="host=127.0.0.1 port=1"):
+    with sick.reconfigured(3, primary_conninfo="host=127.0.0.1 port=1"):
         problems = [sick.only("standby_not_streaming", node=asked) for asked in (1, 3)]
         assert {(each["node_id"], each["object"], each["severity"]) for each in problems} == {
             (3, "server3", "warning")
@@ -109,7 +109,7 @@ def test_a_standby_that_gets_no_wal_is_told_while_its_primary_is_up(sick: Clinic
 
 def test_a_standby_that_restores_from_an_archive_is_told_only_when_it_is_far_behind(sick: Clinic) -> None:
     """It is always a segment or so behind, and never streams."""
-    with unfed(sick, 3, primary_conninfo="", restore_command="false"):
+    with sick.reconfigured(3, primary_conninfo="", restore_command="false"):
         with psycopg.connect(sick.server(3).conninfo(), autocommit=True) as connection:
             wait_until(lambda: one(connection, "SELECT count(*) FROM pg_stat_wal_receiver") == 0, "it is on its own")
         assert [sick.problems(asked) for asked in (1, 3)] == [[], []]
@@ -216,18 +216,6 @@ def holding(sick: Clinic) -> Iterator[int]:
                 yield reader.info.backend_pid
     finally:
         sick.server(2).configure(max_standby_streaming_delay="30s")
-
-
-@contextmanager
-def unfed(sick: Clinic, node: int, **settings: str) -> Iterator[None]:
-    server = sick.server(node)
-    kept = (server.data_dir / "postgresql.conf").read_text("utf-8")
-    server.configure(**settings)
-    try:
-        yield
-    finally:
-        (server.data_dir / "postgresql.conf").write_text(kept, "utf-8")
-        server.configure()
 
 
 def shows(sick: Clinic, names: str) -> bool:

@@ -24,7 +24,9 @@ def sick(request: pytest.FixtureRequest) -> Iterator[Clinic]:
     if find_major(request.param) is None:
         pytest.skip(f"PostgreSQL {request.param} is not installed")
     with clinic(
-        2, limits={"slot_inactive_s": 0.5, "slot_retained_bytes": RETAINED_BYTES}, major=request.param
+        2,
+        limits={"slot_inactive_s": 0.5, "slot_retained_bytes": RETAINED_BYTES, "standby_connect_s": 0},
+        major=request.param,
     ) as made:
         made.server().configure(wal_level="logical", wal_keep_size=0, max_wal_size="1GB")
         made.server().restart()
@@ -59,6 +61,7 @@ def test_a_temporary_slot_ends_with_its_session_and_is_no_problem(sick: Clinic) 
     with psycopg.connect(sick.server().conninfo(), autocommit=True) as connection:
         connection.execute("SELECT pg_create_physical_replication_slot('passing', true, true)")
         sick.sql(FILL)
+        wait_until(lambda: has_all(sick), "the standby's own slot keeps up")
         assert [sick.problems(asked) for asked in (1, 2)] == [[], []]
 
 
@@ -124,11 +127,50 @@ def test_a_slot_that_is_about_to_lose_wal_is_critical_and_can_still_catch_up(sic
         sick.require_well()
 
 
+def is_inactive(sick: Clinic) -> bool:
+    """Whether nobody has followed the standby's slot for longer than the limit."""
+    with psycopg.connect(sick.server().conninfo(), autocommit=True) as connection:
+        since = "coalesce(to_jsonb(s)->>'inactive_since', '2000-01-01')::timestamptz"  # before 17 it counts at once
+        found = connection.execute(
+            f"SELECT NOT active AND now() > {since} + interval '1 s' FROM pg_replication_slots AS s "
+            "WHERE slot_name = 'server2'".encode()
+        )
+        return found.fetchone() == (True,)
+
+
 def has_all(sick: Clinic) -> bool:
     """Whether the standby has all WAL, and the primary knows it."""
     behind = "SELECT pg_current_wal_lsn() - restart_lsn FROM pg_replication_slots WHERE slot_name = 'server2'"
     with psycopg.connect(sick.server().conninfo(), autocommit=True) as connection:
         return connection.execute(behind).fetchone() == (0,)
+
+
+def test_a_standby_that_gets_no_wal_is_told_and_not_its_slot(sick: Clinic) -> None:
+    with sick.reconfigured(2, primary_conninfo="host=127.0.0.1 port=1"):
+        sick.only("standby_not_streaming")
+        wait_until(lambda: is_inactive(sick), "longer than slot_inactive_s")
+        sick.only("standby_not_streaming", node=2)
+
+
+def test_a_standby_that_is_down_is_told_and_its_slot_only_once_that_holds_back_much(sick: Clinic) -> None:
+    sick.server(2).stop()
+    wait_until(lambda: is_inactive(sick), "longer than slot_inactive_s")
+    sick.only("server_down")
+    sick.sql(FILL)
+    wait_until(
+        lambda: {each["kind"] for each in sick.problems()} == {"server_down", "slot_inactive"}, "both are told"
+    )
+    sick.server(2).start()
+
+
+def test_a_slot_beside_that_of_a_standby_that_is_down_is_told(sick: Clinic) -> None:
+    sick.server(2).stop()
+    sick.sql("SELECT pg_create_physical_replication_slot('forgotten', true)")
+    wait_until(lambda: len(sick.problems()) == 3, "either may be the one that nobody follows")
+    assert {each.get("object") for each in sick.problems()} >= {"forgotten", "server2"}
+    sick.sql("SELECT pg_drop_replication_slot('forgotten')")
+    sick.only("server_down")
+    sick.server(2).start()
 
 
 def test_a_standby_whose_slot_is_lost_is_told_as_that_alone(sick: Clinic) -> None:
