@@ -1,4 +1,4 @@
-"""What a node makes of the Patroni that it was told of, where that says little; real ones: test_cluster_patroni.py."""
+"""What a node makes of the Patroni that it was told of, where that says little. Real ones: cluster tests."""
 
 from __future__ import annotations
 
