@@ -74,17 +74,16 @@ class View:
         self.clock_offset_s = clock_offset_s or {}
         self.members = members or {}
         self.last_role = last_role or {}
+        # Of the nodes that answered, by node id.
+        self.statuses: dict[int, StatusPart] = {
+            part.node_id: part.value.status for part in self.parts if part.value is not None
+        }
         self._limits = limits
         self._rows: dict[str, dict[int, list[Any]]] = {}
         self._unreadable: list[Unchecked] = []
 
     def limit(self, limit: Limit) -> float:
         return self._limits.get(limit.name, limit.default)
-
-    @property
-    def statuses(self) -> dict[int, StatusPart]:
-        """Of the nodes that answered, by node id."""
-        return {part.node_id: part.value.status for part in self.parts if part.value is not None}
 
     @property
     def primary_ids(self) -> list[int]:

@@ -20,18 +20,20 @@ POSITION = "SELECT pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(), pg_last_
 def judge(view: View) -> Iterator[Problem]:
     """One problem a node at most; without a primary the nodes that may have had it are told as that."""
     lost = standing.lost_primary_ids(view)
+    short = standing.shortage(view)
     if standing.is_leaderless(view):
         yield _no_primary(view, lost)
     if len(view.primary_ids) > 1:
         yield _two_primaries(view)
     for node_id in standing.silent_ids(view):
         if node_id not in lost and not standing.is_leaving(view, node_id):
-            yield with_waiting_commits(view, _silent(view, node_id))
+            yield with_waiting_commits(short, _silent(view, node_id))
     for node_id in standing.down_ids(view):
         if node_id not in lost and not standing.is_leaving(view, node_id):
-            yield with_waiting_commits(view, _down(view, node_id))
+            yield with_waiting_commits(short, _down(view, node_id))
     for node_id, place in standing.strays(view).items():
-        yield with_waiting_commits(view, _stray(view, node_id, place))
+        if not standing.is_leaving(view, node_id):
+            yield with_waiting_commits(short, _stray(view, node_id, place))
 
 
 def _silent(view: View, node_id: int) -> Problem:

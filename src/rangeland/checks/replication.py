@@ -29,14 +29,14 @@ SLOTS = "SELECT slot_name, active, wal_status, restart_lsn FROM pg_replication_s
 def judge(view: View) -> Iterator[Problem]:
     """What one standby suffers from is told once: away, stopped, or behind."""
     lost = slots.lost_names(view, view.primary_id)
+    short = standing.shortage(view)
     for node_id, place in standing.unfed(view).items():
         if not standing.is_leaving(view, node_id) and place.slot not in lost:
-            yield with_waiting_commits(view, _unfed(view, node_id, place))
+            yield with_waiting_commits(short, _unfed(view, node_id, place))
     for node_id, place in standing.standby_places(view).items():
         if place.pause_state in ("paused", "pause requested"):
             yield _paused(node_id, place)
     yield from _behind(view)
-    short = standing.shortage(view)
     if short is not None and not short.absent_ids:
         yield _short(short)
 
@@ -79,35 +79,34 @@ def _paused(node_id: int, place: PlaceRow) -> Problem:
 
 def _behind(view: View) -> Iterator[Problem]:
     """Standbys that stream and lag, and those that get WAL from a server of the cluster and have no node."""
-    senders = {node_id: list(rows) for node_id, rows in view.rows(STANDBYS).items()}
+    strays = standing.strays(view)
+    fed = _fed_by_name(view)
     has_unnamed = False
     for node_id, place in standing.standby_places(view).items():
-        if place.receiver == "streaming" and node_id not in standing.strays(view):
-            found = _sender(senders, node_id, place)
-            has_unnamed = has_unnamed or found is None
-            yield from _lagging(view, node_id, place, found)
-        elif place.restores and node_id not in standing.strays(view):
+        if place.receiver == "streaming" and node_id not in strays:
+            found = fed.get(_name(place.slot, place.name), [])
+            is_known = len(found) == 1
+            has_unnamed = has_unnamed or not is_known
+            yield from _lagging(view, node_id, place, found.pop()[1] if is_known else None)
+        elif place.restores and node_id not in strays:
             yield from _restoring(view, node_id, place)
     if not has_unnamed:
-        for sender_id, rows in senders.items():
-            for row in rows:
-                yield from _lagging_stranger(view, sender_id, row)
+        for sender_id, row in (each for rows in fed.values() for each in rows):
+            yield from _lagging_stranger(view, sender_id, row)
 
 
-def _sender(senders: dict[int, list[StandbyRow]], node_id: int, place: PlaceRow) -> StandbyRow | None:
-    """What its upstream says of it, taken out of `senders`; None where no name tells which it is."""
-    found = [
-        (sender_id, row)
-        for sender_id, rows in senders.items()
-        for row in rows
-        if sender_id != node_id
-        and (row.slot == place.slot if place.slot else not row.slot and bool(place.name) and row.name == place.name)
-    ]
-    if len(found) != 1:
-        return None
-    [(sender_id, row)] = found
-    senders[sender_id].remove(row)
-    return row
+def _fed_by_name(view: View) -> dict[tuple[str, str], list[tuple[int, StandbyRow]]]:
+    """Who gets WAL from which node's server. A name that two have tells nothing."""
+    fed: dict[tuple[str, str], list[tuple[int, StandbyRow]]] = {}
+    for sender_id, rows in view.rows(STANDBYS).items():
+        for row in rows:
+            fed.setdefault(_name(row.slot, row.name), []).append((sender_id, row))
+    return fed
+
+
+def _name(slot: str, name: str) -> tuple[str, str]:
+    """What a standby is known by where it follows: its slot, else its name."""
+    return (slot, "") if slot else ("", name)
 
 
 def _lagging(view: View, node_id: int, place: PlaceRow, row: StandbyRow | None) -> Iterator[Problem]:

@@ -98,8 +98,9 @@ def last_role(view: View, node_id: int) -> str:
 
 def is_fed(view: View) -> bool:
     """Whether a standby gets WAL from a server that no answering standby is: some primary lives."""
-    receiving = [node_id for node_id, place in standby_places(view).items() if place.receiver == "streaming"]
-    return len(receiving) > sum(len(view.rows(STANDBYS).get(node_id, [])) for node_id in standby_places(view))
+    places, followers = standby_places(view), view.rows(STANDBYS)
+    receiving = sum(place.receiver == "streaming" for place in places.values())
+    return receiving > sum(len(followers.get(node_id, [])) for node_id in places)
 
 
 def is_leaderless(view: View) -> bool:
@@ -180,9 +181,8 @@ def shortage(view: View) -> Shortage | None:
     )
 
 
-def with_waiting_commits(view: View, problem: Problem) -> Problem:
+def with_waiting_commits(short: Shortage | None, problem: Problem) -> Problem:
     """The same, and that commits wait for it, where they do: who is away is the cause."""
-    short = shortage(view)
     if short is None or problem.node_id not in short.absent_ids:
         return problem
     return structs.replace(
