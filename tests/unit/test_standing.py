@@ -117,6 +117,14 @@ def test_without_a_primary_the_node_that_had_it_is_told_as_that(
     assert [each.kind for each in rest] == others
 
 
+@pytest.mark.parametrize(("away", "found"), [((), ["replication_lag"]), ((3,), ["node_silent"])])
+def test_a_standby_that_lags_is_a_silent_node_s_where_there_is_one(away: tuple[int, ...], found: list[str]) -> None:
+    late = structs.replace(FOLLOWER, name="x", slot="x", replay_lag_bytes=2 * 10**9)
+    silent = [Part[ProblemsPart](each, error=SILENT) for each in away]
+    primary = answered(1, PRIMARY, FOLLOWER, late)
+    assert kinds(view(primary, answered(2, STANDBY), *silent, silent=away)) == found
+
+
 def test_of_primaries_the_highest_timeline_counts_then_the_lowest_node() -> None:
     second = structs.replace(PRIMARY, timeline=2)
     seen = view(answered(1, PRIMARY), answered(2, second), answered(3, second))

@@ -90,8 +90,10 @@ def _behind(view: View) -> Iterator[Problem]:
             yield from _lagging(view, node_id, place, found.pop()[1] if is_known else None)
         elif place.restores and node_id not in strays:
             yield from _restoring(view, node_id, place)
-    if not has_unnamed:
-        for sender_id, row in (each for rows in fed.values() for each in rows):
+    rest = [each for rows in fed.values() for each in rows]
+    away = len(standing.down_ids(view)) + len(standing.silent_ids(view))
+    if not has_unnamed and len(rest) > away:  # else these are theirs: a sender notices after wal_sender_timeout
+        for sender_id, row in rest:
             yield from _lagging_stranger(view, sender_id, row)
 
 
