@@ -26,6 +26,7 @@ import psycopg
 import pytest
 
 from fix_engine import wait_for_replay
+from rangeland.engine.binaries import find_major
 from rangeland.engine.cluster import Cluster, Plan
 from rangeland.engine.ports import require_free_port
 from rangeland.engine.workplace import Workplace
@@ -168,15 +169,21 @@ def session_url(path: str, **parameters: object) -> str:
 
 @contextmanager
 def running_cluster(
-    nodes: int, *, load_tps: int = 0, insecure: bool = False, node_settings: Mapping[str, str] | None = None
+    nodes: int,
+    *,
+    load_tps: int = 0,
+    insecure: bool = False,
+    node_settings: Mapping[str, str] | None = None,
+    major: int | None = None,
 ) -> Iterator[Cluster]:
-    """A cluster in a directory of its own; nothing of it is left afterwards."""
+    """A cluster in a directory of its own, of PostgreSQL `major`; nothing of it is left afterwards."""
     plan = Plan(
         nodes=nodes,
         http_port=free_ports(nodes),
         sql_port=free_ports(nodes),
         load_tps=load_tps,
         insecure=insecure,
+        pg_bin_dir=find_major(major) if major else None,
         node_settings=node_settings or {},
     )
     with Workplace(kind="test") as place:

@@ -139,6 +139,11 @@ class PatroniMember(PostgresServer):
         return url
 
     @property
+    def rest_url(self) -> str:
+        """Where Patroni's API is."""
+        return f"http://127.0.0.1:{self.rest_port}"
+
+    @property
     def is_running(self) -> bool:
         """Whether Patroni lives."""
         return self._process is not None and self._process.poll() is None
@@ -190,6 +195,12 @@ class PatroniMember(PostgresServer):
         with suppress(ValueError):
             return json.loads(answer)
         return answer
+
+    def set_tags(self, **tags: object) -> None:
+        """Write the member's tags and make Patroni read them."""
+        settings = json.loads(self.config.read_text("utf-8")) | {"tags": tags}
+        self.workplace.write_file(self.config, json.dumps(settings, indent=1), for_server=True)
+        self.ask_patroni("POST", "/reload")
 
     def is_primary(self) -> bool:
         """Whether the server takes writes, as it says itself."""
@@ -374,6 +385,7 @@ class PatroniCluster:
             "advertise_http_addr": address,
             "advertise_sql_addr": f"localhost:{member.port}",
             "join": ",".join(others),
+            "patroni_url": member.rest_url,
         }
         return NodeProcess(
             self.workplace,

@@ -46,6 +46,18 @@ class Clinic:
             for statement in statements:
                 connection.execute(statement.encode())
 
+    @contextmanager
+    def reconfigured(self, node: int, **settings: str) -> Iterator[None]:
+        """That server has these settings, as far as they need no restart, while the block runs."""
+        file = self.server(node).data_dir / "postgresql.conf"
+        kept = file.read_text("utf-8")
+        self.server(node).configure(**settings)
+        try:
+            yield
+        finally:
+            file.write_text(kept, "utf-8")
+            self.server(node).configure()
+
     def only(self, kind: str, *, node: int = 1) -> Found:
         """Wait until the cluster has this problem and no other, by that node's account."""
         last: list[Found] = []
@@ -111,9 +123,16 @@ class Clinic:
 
 
 @contextmanager
-def clinic(nodes: int = 3, *, limits: Mapping[str, float] | None = None) -> Iterator[Clinic]:
-    """A new cluster whose nodes all have these limits."""
+def clinic(
+    nodes: int = 3,
+    *,
+    limits: Mapping[str, float] | None = None,
+    major: int | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Clinic]:
+    """A new cluster, of PostgreSQL `major`, whose nodes all have these limits, and these settings beside them."""
     given = ",".join(f"{name}={number}" for name, number in (limits or {}).items())
-    with running_cluster(nodes, node_settings={"limits": given} if given else {}) as cluster:
+    more = {**(settings or {}), **({"limits": given} if given else {})}
+    with running_cluster(nodes, node_settings=more, major=major) as cluster:
         apis = apis_of(cluster)
         yield Clinic(cluster, apis, log_in(cluster, apis[0], cluster.username))

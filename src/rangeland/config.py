@@ -145,6 +145,12 @@ SETTINGS: tuple[Setting, ...] = (
         kind="list",
         metavar="NAME=NUMBER,…",
     ),
+    Setting(
+        "patroni_url",
+        "The REST API of the Patroni that runs this node's server, for problems/. It is only read, without a user.",
+        ("start",),
+        metavar="http://HOST:8008",
+    ),
     Setting("log_format", "How log lines look: text or json.", ("start",), "text", metavar="FORMAT"),
     Setting(
         "url",

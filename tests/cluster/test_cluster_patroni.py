@@ -6,6 +6,7 @@ Patroni's TTL, of which the least is 20 s: three tests wait that long.
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -258,6 +259,39 @@ def test_a_member_that_is_added_joins_and_one_that_is_removed_can_be_taken_out(
         _wait_until_whole(etcd, leader, term, token)
 
 
+def test_what_keeps_patroni_from_a_failover_is_told_and_nothing_else(etcd: PatroniCluster) -> None:
+    """A pause, ended by the command that is suggested; tags that leave nobody to promote; a Patroni that is gone."""
+    leader = etcd.leader()
+    one_of, other = etcd.others(leader)
+    token = _token(etcd, leader)
+    _wait_until_well(etcd, token)
+
+    leader.ask_patroni("PATCH", "/config", {"pause": True})
+    paused = [_only_problem(etcd, member, "patroni_paused", token) for member in (leader, other)]
+    assert {each["severity"] for each in paused} == {"warning"}
+    subprocess.run(["bash", "-euc", paused[0]["shell"]], check=True, timeout=30, capture_output=True)
+    _wait_until_well(etcd, token)
+
+    one_of.set_tags(nofailover=True, noloadbalance=True)
+    wait_until(lambda: "nofailover" in str(leader.ask_patroni("GET", "/cluster")), "the tag is known", timeout_s=15)
+    assert _problems(etcd, leader, token) == []
+    other.set_tags(nofailover=True)
+    barred = _only_problem(etcd, leader, "patroni_no_candidate", token)
+    assert all(text in barred["evidence"]["tags"] for text in (f"{other.name}: nofailover=True", "noloadbalance"))
+    done = subprocess.run(["bash", "-euc", barred["shell"]], check=True, timeout=30, capture_output=True, text=True)
+    assert done.stdout.count("nofailover") == 2
+    for member in (one_of, other):
+        member.set_tags()
+    _wait_until_well(etcd, token)
+
+    other_id = _node_id(etcd, other, token)
+    other.kill_patroni()
+    silent = _only_problem(etcd, leader, "patroni_silent", token)
+    assert (silent["node_id"], silent["object"]) == (other_id, other.rest_url)
+    other.start()
+    _wait_until_well(etcd, token)
+
+
 # what the tests do
 
 
@@ -321,6 +355,33 @@ def _nodes(cluster: PatroniCluster, member: PatroniMember, token: str) -> dict[s
     """What this member's node says of each, by the address of its server."""
     listed = cluster.api(member).get("nodes/", token).json["nodes"]
     return {each["sql_address"]["address_field"]: each for each in listed}
+
+
+def _problems(cluster: PatroniCluster, member: PatroniMember, token: str) -> list[dict[str, Any]]:
+    """What this member's node says is wrong."""
+    found: list[dict[str, Any]] = cluster.api(member).get("problems/", token).json["problems"]
+    return found
+
+
+def _only_problem(cluster: PatroniCluster, member: PatroniMember, kind: str, token: str) -> dict[str, Any]:
+    """Wait until this member's node tells of that and nothing else."""
+    last: list[dict[str, Any]] = []
+
+    def is_alone() -> bool:
+        last[:] = _problems(cluster, member, token)
+        return [each["kind"] for each in last] == [kind]
+
+    wait_until(is_alone, f"the only problem is {kind}, not {last}", timeout_s=15, poll_s=0.1)
+    return last[0]
+
+
+def _wait_until_well(cluster: PatroniCluster, token: str) -> None:
+    wait_until(
+        lambda: not any(_problems(cluster, member, token) for member in cluster.members),
+        "no node tells of a problem",
+        timeout_s=BACK_TIMEOUT_S,
+        poll_s=0.1,
+    )
 
 
 def _node_id(cluster: PatroniCluster, member: PatroniMember, token: str) -> int:

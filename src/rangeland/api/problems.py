@@ -91,6 +91,8 @@ async def _collect_problems(services: Services, *, deadline: float) -> ProblemsA
         now=datetime.now(UTC),
         silent_since_ns=cluster.silent_since_ns(),
         clock_offset_s=cluster.clock_offset_s(),
+        members=cluster.members,
+        last_role=cluster.last_role(),
     )
     if _size_bytes(parts) < JUDGED_IN_THREAD_FROM_BYTES:
         return _judged(view)

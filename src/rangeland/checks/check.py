@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from rangeland.merge.part import Part
+from rangeland.wire.members import Member
 from rangeland.wire.parts import ProblemsPart, StatusPart
 from rangeland.wire.problems import Problem, Unchecked
 
@@ -52,8 +53,8 @@ class Check:
 class View:
     """What all nodes read, for the judges.
 
-    `silent_since_ns` and `clock_offset_s` are what the asked node knows of the others, by node id; `limits` has every
-    limit of every check.
+    `silent_since_ns`, `clock_offset_s`, `members` and `last_role` are what the asked node knows of the others, by
+    node id; `last_role` is their servers' as long as it was known. `limits` has every limit of every check.
     """
 
     def __init__(
@@ -64,11 +65,19 @@ class View:
         now: datetime,
         silent_since_ns: Mapping[int, int] | None = None,
         clock_offset_s: Mapping[int, float] | None = None,
+        members: Mapping[int, Member] | None = None,
+        last_role: Mapping[int, str] | None = None,
     ) -> None:
         self.parts = sorted(parts, key=lambda part: part.node_id)
         self.now = now
         self.silent_since_ns = silent_since_ns or {}
         self.clock_offset_s = clock_offset_s or {}
+        self.members = members or {}
+        self.last_role = last_role or {}
+        # Of the nodes that answered, by node id.
+        self.statuses: dict[int, StatusPart] = {
+            part.node_id: part.value.status for part in self.parts if part.value is not None
+        }
         self._limits = limits
         self._rows: dict[str, dict[int, list[Any]]] = {}
         self._unreadable: list[Unchecked] = []
@@ -77,19 +86,16 @@ class View:
         return self._limits.get(limit.name, limit.default)
 
     @property
-    def statuses(self) -> dict[int, StatusPart]:
-        """Of the nodes that answered, by node id."""
-        return {part.node_id: part.value.status for part in self.parts if part.value is not None}
+    def primary_ids(self) -> list[int]:
+        """The nodes whose servers take writes: the highest timeline first, then the lowest id, as Cluster has it."""
+        statuses = self.statuses
+        found = [node_id for node_id, each in statuses.items() if each.server_up and each.role == "primary"]
+        return sorted(found, key=lambda node_id: (-statuses[node_id].timeline, node_id))
 
     @property
     def primary_id(self) -> int:
-        """Of two primaries the one with the higher timeline; 0: none answers."""
-        primaries = [
-            (status.timeline, node_id)
-            for node_id, status in self.statuses.items()
-            if status.server_up and status.role == "primary"
-        ]
-        return max(primaries)[1] if primaries else 0
+        """Of two primaries the one that counts; 0: none answers."""
+        return next(iter(self.primary_ids), 0)
 
     def rows(self, reading: Reading[R]) -> dict[int, list[R]]:
         """By node id, of those that could read them."""

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from rangeland.checks import standing
 from rangeland.checks.check import Check, Limit, Reading, View, age_s
 from rangeland.checks.words import literal, size
 from rangeland.wire.problems import Problem, Severity
@@ -33,21 +34,53 @@ RETAINED_BYTES = Limit("slot_retained_bytes", 10 * 2**30, "ten times the default
 
 
 def judge(view: View) -> Iterator[Problem]:
-    """One problem a slot, the worst that it has."""
+    """One problem a slot, the worst that it has. That a standby is away is told, not its slot's rest."""
     for node_id, rows in view.rows(SLOTS).items():
+        awaited = _awaited_names(view, node_id)
         for row in rows:
             if row.wal_status == "lost":
                 yield _lost(node_id, row)
-            elif _is_forgotten(view, row):
+            elif _is_forgotten(view, node_id, row) and (row.name not in awaited or _holds_much(view, row)):
                 yield _inactive(node_id, row)
-            elif (row.retained_bytes or 0) > view.limit(RETAINED_BYTES) or row.wal_status == "unreserved":
+            elif _holds_much(view, row) or row.wal_status == "unreserved":
                 yield _retaining(node_id, row)
 
 
-def _is_forgotten(view: View, row: SlotRow) -> bool:
-    """Where nothing tells since when it is inactive, it counts at once."""
+def _awaited_names(view: View, node_id: int) -> set[str]:
+    """The slots of standbys that are away: that is told, or they have only just started.
+
+    Which slot a server that is down or silent has, nothing tells: where no more slots are inactive than servers are
+    away, they are theirs.
+    """
+    names = {place.slot for place in standing.standby_places(view).values() if place.receiver != "streaming"}
+    away = len(standing.down_ids(view)) + len(standing.silent_ids(view))
+    rest = {
+        row.name
+        for row in view.rows(SLOTS)[node_id]
+        if row.slot_type == "physical" and not row.active and row.name not in names
+    }
+    return names | rest if node_id == view.primary_id and len(rest) <= away else names
+
+
+def _holds_much(view: View, row: SlotRow) -> bool:
+    return (row.retained_bytes or 0) > view.limit(RETAINED_BYTES)
+
+
+def lost_names(view: View, node_id: int) -> set[str]:
+    """The slots of a server that lost WAL: who follows them can't go on."""
+    return {row.name for row in view.rows(SLOTS).get(node_id, []) if row.wal_status == "lost"}
+
+
+def _is_forgotten(view: View, node_id: int, row: SlotRow) -> bool:
+    """Where nothing tells since when it is inactive, it counts at once.
+
+    On a standby it may be kept for a failover, as by Patroni, which moves it on itself: it counts once it holds back
+    too much. Source: Patroni, member_slots_ttl.
+    """
     if row.active:
         return False
+    if view.statuses[node_id].role == "standby":
+        return _holds_much(view, row)
     return row.inactive_since is None or age_s(view, row.inactive_since) > view.limit(INACTIVE_S)
 
 
@@ -93,7 +126,8 @@ def _retaining(node_id: int, row: SlotRow) -> Problem:
         node_id=node_id,
         database=row.database,
         object=row.name,
-        summary=f"slot {row.name} holds back {size(row.retained_bytes or 0)} of WAL: its follower is too slow",
+        summary=f"slot {row.name} holds back {size(row.retained_bytes or 0)} of WAL: its follower is "
+        + ("too slow" if row.active else "away"),
         evidence=_evidence(row),
         source=SOURCE,
         next_step="Look at what the follower waits for: its network, its disk, a long query or a paused "

@@ -5,15 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from rangeland.checks import connections, data, indexes, progress, rangeland, sequences, settings, slots, storage
+from rangeland.checks import (
+    archiver,
+    connections,
+    data,
+    indexes,
+    nodes,
+    patroni,
+    progress,
+    rangeland,
+    replication,
+    sequences,
+    settings,
+    slots,
+    storage,
+)
 from rangeland.checks.check import Check, Limit, Reading, View
 from rangeland.wire.problems import Problem, Progress, Severity
 
 CHECKS: tuple[Check, ...] = (
+    archiver.CHECK,
     connections.CHECK,
     data.CHECK,
     indexes.CHECK,
+    nodes.CHECK,
+    patroni.CHECK,
     rangeland.CHECK,
+    replication.CHECK,
     sequences.CHECK,
     settings.CHECK,
     slots.CHECK,

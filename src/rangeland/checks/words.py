@@ -19,6 +19,16 @@ def duration(duration_s: float) -> str:
     return f"{duration_s:.0f} s"
 
 
+def lsn(position: int) -> str:
+    """A position in the WAL as PostgreSQL writes it: `0/3000148`."""
+    return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
+
+
+def known(**values: str | int | float | None) -> dict[str, str | int | float | bool]:
+    """Evidence without what is not known: None and ""."""
+    return {name: value for name, value in values.items() if value is not None and value != ""}
+
+
 def quoted(name: str) -> str:
     """A name as SQL takes it."""
     return '"' + name.replace('"', '""') + '"'

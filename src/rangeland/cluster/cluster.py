@@ -230,6 +230,10 @@ class Cluster:
     def silent_since_ns(self) -> dict[int, int]:
         return {peer.node_id: peer.silent_since_ns for peer in self.peers.values() if peer.silent_since_ns}
 
+    def last_role(self) -> dict[int, str]:
+        """What the server of each other node was when it was last known, by node id."""
+        return {peer.node_id: peer.last_role for peer in self.peers.values() if peer.last_role}
+
     def clock_offset_s(self) -> dict[int, float]:
         """How far the clock of each other node that answered last time is ahead of ours, by node id."""
         return {

@@ -14,6 +14,7 @@ class Peer:
 
     node_id: int
     role: str = "unknown"  # of its server
+    last_role: str = ""  # likewise, kept while the node is silent or its server down; "": never known
     timeline: int = 0
     heard_at_ns: int = 0  # 0: never
     silent_since_ns: int = 0  # 0: it answered last time, or was never asked
@@ -26,6 +27,7 @@ class Peer:
 
     def heard(self, *, now_ns: int, role: str, timeline: int, server_id: str) -> None:
         self.role, self.timeline, self.server_id = role, timeline, server_id
+        self.last_role = self.last_role if role == "unknown" else role
         self.heard_at_ns = now_ns
         self.silent_since_ns = 0
         self.cause = ""

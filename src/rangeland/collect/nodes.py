@@ -154,6 +154,7 @@ class StatusCollector:
             status=self._status(node_id, row),
             server_up=down is None,
             down_since_ns=down.since_ns if down else 0,
+            down_reason=down.reason if down else "",
             role=self._server.role.value,
             timeline=row.timeline if row else self._server.timeline,
             lsn=(row.lsn or 0) if row else 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from msgspec import structs
@@ -15,6 +16,7 @@ from rangeland.collect.databases import DatabaseCollector, Databases
 from rangeland.collect.events import collect_events
 from rangeland.collect.hot_ranges import Sampler
 from rangeland.collect.nodes import NodeFacts, StatusCollector
+from rangeland.collect.patroni import PatroniCollector
 from rangeland.collect.problems import ProblemCollector
 from rangeland.collect.ranges import RangeCollector, RangeContext
 from rangeland.collect.restart_safety import collect_replication
@@ -58,11 +60,13 @@ class Collectors:
         facts: NodeFacts,
         draining: Callable[[], bool],
         account: Callable[[], Awaitable[tuple[NodeAccount, list[Unchecked]]]],
+        patroni_url: str | None,
     ) -> None:
         self._account = account
         self._server = server
         self._cluster = cluster
         self._draining = draining
+        self._patroni = PatroniCollector(patroni_url)
         self._numbers: dict[int, int] = {}
         databases = Databases(server, self._number_databases)
         self.databases = DatabaseCollector(server)
@@ -83,6 +87,7 @@ class Collectors:
     async def close(self) -> None:
         await self._status.close()
         await self._problems.close()
+        await self._patroni.close()
 
     async def sessions(self, params: SessionsParams, deadline: float) -> ListPart:
         return await self._sessions.collect(params, node_id=self._cluster.node_id, deadline=deadline)
@@ -98,9 +103,15 @@ class Collectors:
         """Shared by all nodes that ask at the same time."""
 
         async def collect() -> ProblemsPart:
-            part = await self._problems.collect(node_id=self._cluster.node_id, deadline=deadline)
-            account, unchecked = await self._account()
-            return structs.replace(part, account=account, unchecked=[*part.unchecked, *unchecked])
+            patroni = asyncio.create_task(self._patroni.collect(deadline=deadline))
+            try:
+                part = await self._problems.collect(node_id=self._cluster.node_id, deadline=deadline)
+                account, unchecked = await self._account()
+                return structs.replace(
+                    part, account=account, patroni=await patroni, unchecked=[*part.unchecked, *unchecked]
+                )
+            finally:
+                patroni.cancel()
 
         return await self._flights.join("problems", collect)
 

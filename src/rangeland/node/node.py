@@ -78,6 +78,7 @@ class Node:
             facts=facts,
             draining=lambda: self._draining,
             account=self._account,
+            patroni_url=settings.patroni_url,
         )
         self._membership = Membership(
             server=self._server,

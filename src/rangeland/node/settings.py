@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class NodeSettings:
     join: tuple[str, ...]
     web_session_timeout_s: float
     limits: Mapping[str, float]
+    patroni_url: str | None
     log_format: str
 
     @property
@@ -76,6 +78,7 @@ def node_settings(values: Mapping[str, Any]) -> NodeSettings:
         join=tuple(joined(*host_port(each, setting="--join", default_port=HTTP_PORT)) for each in values["join"]),
         web_session_timeout_s=values["web_session_timeout"],
         limits=_limits(values["limits"]),
+        patroni_url=_patroni_url(values["patroni_url"]),
         log_format=values["log_format"],
     )
 
@@ -94,6 +97,15 @@ def _limits(given: tuple[str, ...]) -> dict[str, float]:
         if not 0 <= limits[name] < math.inf:
             raise SettingError(f"--limits: {name} must be a number from 0 on, not {number!r}")
     return limits
+
+
+def _patroni_url(given: str | None) -> str | None:
+    """Without its last slash. Raises: SettingError; a user in it would be shown to whoever reads problems/."""
+    if not given:
+        return None
+    if not re.fullmatch(r"https?://[^/?#@\s]+/?", given):
+        raise SettingError("--patroni-url must be http://HOST:PORT or https://HOST:PORT, without a user")
+    return given.rstrip("/")
 
 
 def _localhost_only(host: str, given: str) -> str:

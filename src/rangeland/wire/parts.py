@@ -140,6 +140,7 @@ class StatusPart(Struct, frozen=True, kw_only=True):
     status: NodeStatus  # its liveness, membership, role and timeline are set by the merge
     server_up: bool  # the server accepts SQL
     down_since_ns: int = 0  # ns since 1970; 0 while it is up, or not known
+    down_reason: str = ""  # what connecting ends with; "" while it is up
     role: str = "unknown"  # of the server: "primary", "standby" or "unknown"
     timeline: int = 0  # 0: unknown
     lsn: int = 0  # written (primary) or replayed (standby) so far, as an integer; 0: unknown
@@ -184,6 +185,24 @@ class NodeAccount(Struct, frozen=True, kw_only=True):
     certificates: list[CertificateEnd] = []  # []: it serves without TLS, or can't read them
 
 
+class PatroniMember(Struct, frozen=True, kw_only=True):
+    """A member of a cluster that Patroni runs."""
+
+    name: str
+    role: str  # "leader", "replica", "sync_standby", "standby_leader", …
+    state: str  # "running", "streaming", …
+    tags: dict[str, str | int | float | bool] = {}
+
+
+class PatroniPart(Struct, frozen=True, kw_only=True):
+    """What the Patroni beside a node says of itself. Source: Patroni, REST API, GET /cluster."""
+
+    url: str  # of its REST API
+    error: str = ""  # why it says nothing; "": it answered
+    is_paused: bool = False  # maintenance mode, of the whole cluster
+    members: list[PatroniMember] = []  # of the whole cluster, this one included
+
+
 class ProblemsPart(Struct, frozen=True, kw_only=True):
     """What a node read of its server for the checks."""
 
@@ -191,3 +210,4 @@ class ProblemsPart(Struct, frozen=True, kw_only=True):
     rows: dict[str, Raw]  # a list of rows by the reading's name; what could not be read is absent
     unchecked: list[Unchecked] = []  # why
     account: NodeAccount | None = None  # None: the node is older
+    patroni: PatroniPart | None = None  # None: the node was not told where it is
