@@ -7,6 +7,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from rangeland.checks.ages import threat_by
 from rangeland.checks.check import Check, Limit, Reading, View, age_s
 from rangeland.checks.words import literal, size
 from rangeland.wire.problems import Problem, Severity
@@ -24,6 +25,15 @@ class SlotRow(Struct, frozen=True):
     retained_bytes: int | None  # WAL that it holds; None: none
     safe_bytes: int | None  # WAL that can still be written before it may be lost; None: no limit is set
     inactive_since: datetime | None  # None: it is active, or the server is older than 17
+    xmin: int | None = None  # the oldest transaction that its follower may still look at; None: it holds back none
+    xmin_age: int | None = None  # in transactions
+    catalog_xmin_age: int | None = None  # the same, of the system catalogues
+    walsender_pid: int | None = None  # that serves its follower
+
+    @property
+    def held_age(self) -> int:
+        """Transactions since the oldest that it keeps vacuum from cleaning up after; 0: none."""
+        return 0 if self.wal_status == "lost" else max(self.xmin_age or 0, self.catalog_xmin_age or 0)
 
 
 SOURCE = "pg_replication_slots"
@@ -38,13 +48,13 @@ def judge(view: View) -> Iterator[Problem]:
         for row in rows:
             if row.wal_status == "lost":
                 yield _lost(node_id, row)
-            elif _is_forgotten(view, row):
-                yield _inactive(node_id, row)
+            elif is_forgotten(view, row):
+                yield _inactive(view, node_id, row)
             elif (row.retained_bytes or 0) > view.limit(RETAINED_BYTES) or row.wal_status == "unreserved":
                 yield _retaining(node_id, row)
 
 
-def _is_forgotten(view: View, row: SlotRow) -> bool:
+def is_forgotten(view: View, row: SlotRow) -> bool:
     """Where nothing tells since when it is inactive, it counts at once."""
     if row.active:
         return False
@@ -68,15 +78,17 @@ def _lost(node_id: int, row: SlotRow) -> Problem:
     )
 
 
-def _inactive(node_id: int, row: SlotRow) -> Problem:
+def _inactive(view: View, node_id: int, row: SlotRow) -> Problem:
+    threat = threat_by(view, row.held_age) if node_id == view.primary_id else None
     return Problem(
         kind="slot_inactive",
-        severity=Severity.WARNING,
+        severity=threat.severity if threat else Severity.WARNING,
         node_id=node_id,
         database=row.database,
         object=row.name,
-        summary=f"nobody follows slot {row.name}, and it holds back {size(row.retained_bytes or 0)} of WAL",
-        evidence=_evidence(row),
+        summary=f"nobody follows slot {row.name}, and it holds back {size(row.retained_bytes or 0)} of WAL"
+        + (f" and vacuum, {threat.text}" if threat else ""),
+        evidence=_evidence(row) | (threat.evidence if threat else {}),
         source=SOURCE,
         since=_since(row),
         next_step="Bring its standby or subscriber back; if that is gone for good, drop the slot before the "
@@ -118,6 +130,8 @@ def _evidence(row: SlotRow) -> dict[str, str | int | float | bool]:
         "wal_status": row.wal_status,
         "retained_bytes": row.retained_bytes,
         "safe_wal_size_bytes": row.safe_bytes,
+        "xmin_age_transactions": row.xmin_age,
+        "catalog_xmin_age_transactions": row.catalog_xmin_age,
     }
     return {name: value for name, value in known.items() if value is not None and value != ""}
 

@@ -5,11 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from rangeland.checks import connections, indexes, progress, slots
+from rangeland.checks import (
+    connections,
+    indexes,
+    locks,
+    progress,
+    slots,
+    transactions,
+    upkeep,
+    vacuum,
+    wraparound,
+)
 from rangeland.checks.check import Check, Limit, Reading, View
 from rangeland.wire.problems import Problem, Progress, Severity
 
-CHECKS: tuple[Check, ...] = (connections.CHECK, indexes.CHECK, slots.CHECK)
+CHECKS: tuple[Check, ...] = (
+    connections.CHECK,
+    indexes.CHECK,
+    slots.CHECK,
+    locks.CHECK,
+    transactions.CHECK,
+    upkeep.CHECK,
+    vacuum.CHECK,
+    wraparound.CHECK,
+)
 
 READINGS: tuple[Reading[Any], ...] = (progress.RUNNING, *(reading for check in CHECKS for reading in check.readings))
 LIMITS: dict[str, Limit] = {limit.name: limit for check in CHECKS for limit in check.limits}
