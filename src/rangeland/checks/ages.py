@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from msgspec import Struct
 
 from rangeland.checks.check import Limit, Reading, View
 from rangeland.wire.problems import Severity
+
+Evidence = dict[str, str | int | float | bool]
 
 
 class AgeRow(Struct, frozen=True):
@@ -62,7 +64,7 @@ class Age:
         return Severity.WARNING if self.age > self.worrying_age else None
 
     @property
-    def evidence(self) -> dict[str, str | int | float | bool]:
+    def evidence(self) -> Evidence:
         setting = (
             "autovacuum_freeze_max_age" if self.unit == "transactions" else "autovacuum_multixact_freeze_max_age"
         )
@@ -76,7 +78,7 @@ class Age:
 
 
 def ages(view: View) -> Iterator[tuple[Age, Age]]:
-    """Of each database by transactions and by multixacts; both the oldest databases first, as the primary has them."""
+    """Of each database by transactions and by multixacts; the oldest databases first."""
     for row in view.of_cluster(AGES):
         yield (
             _age(view, row, "transactions", row.xid_age, row.xid_freeze_age, row.xid_failsafe_age),
@@ -96,7 +98,7 @@ class Threat:
 
     severity: Severity
     text: str
-    evidence: Mapping[str, str | int | float | bool]
+    evidence: Evidence
 
 
 def threat_by(view: View, held_age: int, database: str = "") -> Threat | None:
@@ -109,7 +111,10 @@ def threat_by(view: View, held_age: int, database: str = "") -> Threat | None:
             return Threat(
                 age.severity,
                 f"while database {age.row.database} has {age.left:,} transactions left",
-                {"oldest_database": age.row.database} | {f"oldest_{key}": each for key, each in age.evidence.items()},
+                {
+                    "oldest_database": age.row.database,
+                    **{f"oldest_{key}": each for key, each in age.evidence.items()},
+                },
             )
     return None
 

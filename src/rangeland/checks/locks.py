@@ -8,7 +8,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from rangeland.checks.ages import Threat, threat_by
+from rangeland.checks.ages import Evidence, Threat, threat_by
 from rangeland.checks.check import Check, Limit, Reading, View
 from rangeland.checks.words import call, counted, duration
 from rangeland.wire.problems import Problem, Severity
@@ -58,7 +58,7 @@ class TransactionRow(Struct, frozen=True):
         return (self.read_at - self.state_change).total_seconds() if self.state_change else 0.0
 
     @property
-    def about(self) -> dict[str, str | int | float | bool]:
+    def about(self) -> Evidence:
         """Who it is, as evidence."""
         known: dict[str, str | int | float] = {
             "pid": self.pid,
@@ -91,7 +91,8 @@ class PreparedRow(Struct, frozen=True):
     database: str
 
     @property
-    def age_s(self) -> float:
+    def open_s(self) -> float:
+        """How long it has been prepared."""
         return (self.read_at - self.prepared_at).total_seconds()
 
 
@@ -136,9 +137,9 @@ class Root:
     def severity(self, view: View) -> Severity:
         return Severity.CRITICAL if len(self.waiters) >= view.limit(BLOCKED_SESSIONS) else Severity.WARNING
 
-    def evidence(self, view: View) -> dict[str, str | int | float | bool]:
+    def evidence(self, view: View) -> Evidence:
         wait = self.longest
-        evidence: dict[str, str | int | float | bool] = {
+        evidence: Evidence = {
             "waiting_sessions": len(self.waiters),
             "waiting_directly": self.direct,
             "longest_wait_seconds": round(wait.waited_s, 1),
@@ -264,7 +265,7 @@ def _blocked(view: View, root: Root, blocking: list[TransactionRow]) -> Problem:
         evidence=first.about
         | ({"blocking_sessions": len(blocking)} if len(blocking) > 1 else {})
         | root.evidence(view)
-        | (dict(threat.evidence) if threat else {}),
+        | (threat.evidence if threat else {}),
         source=SOURCE,
         since=rfc3339(root.longest.waits_since) if root.longest.waits_since else "",
         next_step=_step(blocking),
@@ -289,18 +290,19 @@ def _can_be_cancelled(row: TransactionRow) -> bool:
 def _step(blocking: list[TransactionRow]) -> str:
     if any(row.backend_type == "autovacuum worker" for row in blocking):
         return (
-            "An autovacuum that has to prevent wraparound doesn't give way: best let it finish, and cancel who waits. "
-            "If it is cancelled, it begins anew at once."
+            "An autovacuum that has to prevent wraparound doesn't give way: best let it finish, and cancel who "
+            "waits. If it is cancelled, it begins anew at once."
         )
     if _ending(blocking) == "pg_cancel_backend":
         return (
             "Look at its statement in /api/v2/sessions/ (pg_backend_pid), then cancel it; if it goes on to hold its "
-            "locks, end the session with pg_terminate_backend. Where a waiting ALTER, DROP or LOCK makes all the others "
-            "queue, cancelling that one helps, too."
+            "locks, end the session with pg_terminate_backend. Where a waiting ALTER, DROP or LOCK makes all the "
+            "others queue, cancelling that one helps, too."
         )
     return (
         "It runs no statement, so there is nothing to cancel: end the session; what it did in its transaction is "
-        "rolled back. Then see why the application leaves transactions open, or set idle_in_transaction_session_timeout."
+        "rolled back. Then see why the application leaves transactions open; "
+        "idle_in_transaction_session_timeout ends them."
     )
 
 
@@ -320,7 +322,7 @@ def _blocked_by_replay(view: View, root: Root, first: TransactionRow) -> Problem
         since=rfc3339(root.longest.waits_since) if root.longest.waits_since else "",
         next_step="The replay holds the lock for a transaction on the primary: find that there, and end it if it "
         "is forgotten. Never end the replay.",
-        sql=f"SELECT pid, relation::regclass FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted{where}",
+        sql=f"SELECT pid, relation::regclass FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted{where}",  # noqa: S608 (a number)
         run_on_node_id=view.primary_id,
     )
 

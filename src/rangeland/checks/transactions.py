@@ -41,8 +41,8 @@ def _idle(node_id: int, row: TransactionRow) -> Problem:
         evidence=row.about | {"idle_seconds": round(row.unchanged_s, 1), "has_written": row.has_xid},
         source="pg_stat_activity",
         since=rfc3339(row.state_change) if row.state_change else "",
-        next_step="Ask whose it is, or end it: what it did in its transaction is rolled back. To have the server do that, "
-        "set idle_in_transaction_session_timeout for its role.",
+        next_step="Ask whose it is, or end it: what it did in its transaction is rolled back. To have the server do "
+        "that, set idle_in_transaction_session_timeout for its role.",
         sql=call("pg_terminate_backend", [row.pid]),
         run_on_node_id=node_id,
     )

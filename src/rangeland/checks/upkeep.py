@@ -133,8 +133,8 @@ def _many(view: View, kind: str, rows: Sequence[TableRow]) -> Problem:
 _SUMMARIES = {
     "table_vacuum_overdue": "table {row.name} has {row.dead_rows:,} dead rows beside {row.live_rows:,} live ones; "
     "autovacuum should have come at {row.vacuum_threshold:,.0f}",
-    "table_analyze_overdue": "of table {row.name} {row.changed_rows:,} rows were changed since its last ANALYZE, which "
-    "was due at {row.analyze_threshold:,.0f}: queries are planned for what it was",
+    "table_analyze_overdue": "of table {row.name} {row.changed_rows:,} rows were changed since its last ANALYZE, "
+    "which was due at {row.analyze_threshold:,.0f}: queries are planned for what it was",
     "table_never_analyzed": "table {row.name} with some {row.live_rows:,} rows was never analyzed: queries on it are "
     "planned blindly",
 }
@@ -148,12 +148,12 @@ _WORK = {
 def _step(row: TableRow) -> str:
     if not row.autovacuum_on:
         return (
-            f"Do it now, then let autovacuum do it: ALTER TABLE {_quoted(row)} RESET (autovacuum_enabled). Nothing but a "
-            "job that vacuums the table itself is a reason to have it off."
+            f"Do it now, then let autovacuum do it: ALTER TABLE {_quoted(row)} RESET (autovacuum_enabled). Nothing "
+            "but a job that vacuums the table itself is a reason to have it off."
         )
     return (
-        "Do it now; it disturbs nobody's queries, only reads a lot. Then see why autovacuum didn't come: at `progress` "
-        "whether its workers are busy elsewhere, and in the server's log whether it is cancelled each time."
+        "Do it now; it disturbs nobody's queries, only reads a lot. Then see why autovacuum didn't come: at "
+        "`progress` whether its workers are busy elsewhere, and in the server's log if it is cancelled each time."
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rangeland.checks.ages import AGES, Threat, threat_by
+from rangeland.checks.ages import AGES, Evidence, Threat, threat_by
 from rangeland.checks.check import Check, Limit, View
 from rangeland.checks.locks import PREPARED, TRANSACTIONS, PreparedRow, Root, TransactionRow, told_pids, told_roots
 from rangeland.checks.slots import SLOTS, SlotRow, is_forgotten
@@ -56,7 +56,8 @@ def judge(view: View) -> Iterator[Problem]:
         return
     told = told_pids(view)
     for held in _sessions(view, node_id):
-        if (held.node_id, held.row.pid) not in told and _is_long(view, held, held.row.database):
+        is_told = (held.node_id, held.row.pid) in told or _is_echo(view, held.row.xmin, held.row)
+        if not is_told and _is_long(view, held, held.row.database):
             yield _by_session(view, held)
     yield from _standby(view, node_id, told)
     yield from _slot(view, node_id)
@@ -88,6 +89,20 @@ def _is_sender(row: TransactionRow) -> bool:
     return row.backend_type == "walsender" and row.xact_start is None
 
 
+def _is_echo(view: View, xmin: int | None, row: TransactionRow | None) -> bool:
+    """Whether it is old only because a transaction of the primary is, which has written and runs for longer.
+
+    Every snapshot on any server, and what a standby reports even with no session, begins with the oldest transaction
+    that has a number and runs, in whichever database: so all of them look as old as that one.
+    """
+    open_s = row.open_s if row else 0.0
+    writers = view.rows(TRANSACTIONS).get(view.primary_id, [])
+    prepared = view.rows(PREPARED).get(view.primary_id, [])
+    return any(each.has_xid and each.xmin == xmin and each.open_s > open_s for each in writers) or any(
+        each.xid == xmin and each.open_s > open_s for each in prepared
+    )
+
+
 def _is_long(view: View, held: Held, database: str) -> bool:
     is_old = held.age > view.limit(HELD_TRANSACTIONS) and held.row.open_s > view.limit(HELD_S)
     return is_old or threat_by(view, held.age, database) is not None
@@ -107,8 +122,8 @@ def _by_session(view: View, held: Held) -> Problem:
         evidence=row.about | {"age_transactions": held.age} | _evidence(threat),
         source="pg_stat_activity, backend_xmin and backend_xid",
         since=rfc3339(row.xact_start) if row.xact_start else "",
-        next_step="See at /api/v2/sessions/ (pg_backend_pid) what it does. If it is forgotten, end it: its transaction "
-        "is rolled back, and the next vacuum cleans up.",
+        next_step="See at /api/v2/sessions/ (pg_backend_pid) what it does. If it is forgotten, end it: its "
+        "transaction is rolled back, and the next vacuum cleans up.",
         sql=call("pg_terminate_backend", [row.pid]),
         run_on_node_id=held.node_id,
     )
@@ -121,6 +136,8 @@ def _standby(view: View, node_id: int, told: set[tuple[int, int]]) -> Iterator[P
         return
     sender = senders[0]
     held = _session_of(view, node_id, sender)
+    if _is_echo(view, sender.xmin, held.row if held else None):
+        return
     if held is None:
         is_old = sender.age > view.limit(HELD_BY_UNKNOWN_TRANSACTIONS)
         if is_old or threat_by(view, sender.age):
@@ -168,8 +185,8 @@ def _by_standby(view: View, held: Held, sender: Sender) -> Problem:
         evidence=row.about | {"age_transactions": held.age, "standby": sender.name} | _evidence(threat),
         source="pg_replication_slots or pg_stat_replication of the primary, xmin; pg_stat_activity of the standby",
         since=rfc3339(row.xact_start) if row.xact_start else "",
-        next_step="See at /api/v2/sessions/ (pg_backend_pid) what it does. If it is forgotten, end it on that standby; "
-        "the primary knows of it after wal_receiver_status_interval, 10 s by default.",
+        next_step="See at /api/v2/sessions/ (pg_backend_pid) what it does. If it is forgotten, end it on that "
+        "standby; the primary knows of it after wal_receiver_status_interval, 10 s by default.",
         sql=call("pg_terminate_backend", [row.pid]),
         run_on_node_id=held.node_id,
     )
@@ -182,12 +199,12 @@ def _by_unknown_standby(view: View, node_id: int, sender: Sender) -> Problem:
         severity=_severity(threat),
         node_id=node_id,
         object=sender.name,
-        summary=f"a session on standby {sender.name} keeps vacuum on the primary from removing what was deleted in the "
-        f"last {counted(sender.age, 'transaction')}{_threatens(threat)}",
-        evidence={"age_transactions": sender.age, "standby": sender.name} | _evidence(threat),
+        summary=f"a session on standby {sender.name} keeps vacuum on the primary from removing what was deleted in "
+        f"the last {counted(sender.age, 'transaction')}{_threatens(threat)}",
+        evidence=_evidence(threat) | {"age_transactions": sender.age, "standby": sender.name},
         source="pg_replication_slots" if sender.slot else "pg_stat_replication",
-        next_step="No node that answers has that session: look on the standby itself, and end the oldest. If there is "
-        "none, it ended less than wal_receiver_status_interval ago.",
+        next_step="No node that answers has that session: look on the standby itself, and end the oldest. If there "
+        "is none, it ended less than wal_receiver_status_interval ago.",
         sql="SELECT pid, usename, application_name, state, xact_start, backend_xmin FROM pg_stat_activity "
         "WHERE backend_xmin IS NOT NULL ORDER BY age(backend_xmin) DESC",
     )
@@ -218,16 +235,16 @@ def _by_slot(node_id: int, row: SlotRow, threat: Threat | None) -> Problem:
         object=row.name,
         summary=f"slot {row.name} keeps vacuum from removing what was deleted {what}in the last "
         f"{counted(row.held_age, 'transaction')}{_threatens(threat)}",
-        evidence={
+        evidence=_evidence(threat)
+        | {
             "slot_type": row.slot_type,
             "active": row.active,
             "xmin_age_transactions": row.xmin_age or 0,
             "catalog_xmin_age_transactions": row.catalog_xmin_age or 0,
-        }
-        | _evidence(threat),
+        },
         source="pg_replication_slots, xmin and catalog_xmin",
-        next_step="Its follower doesn't confirm what it got: see whether it runs, and what it waits for. If it is gone "
-        "for good, drop the slot; one in use can't be dropped.",
+        next_step="Its follower doesn't confirm what it got: see whether it runs, and what it waits for. If it is "
+        "gone for good, drop the slot; one in use can't be dropped.",
         sql=f"SELECT pg_drop_replication_slot({literal(row.name)})",
         run_on_node_id=node_id,
     )
@@ -241,7 +258,7 @@ def _prepared(view: View, node_id: int) -> Iterator[Problem]:
         is_first = row is next(each for each in rows if each.database == row.database)
         waited = [root for root in roots if ("xid", row.xid) in root.blockers or (is_first and _is_for(root, row))]
         threat = threat_by(view, row.xid_age, row.database)
-        if waited or threat or row.age_s > view.limit(PREPARED_S):
+        if waited or threat or row.open_s > view.limit(PREPARED_S):
             yield _by_prepared(view, node_id, row, waited[0] if waited else None, threat)
 
 
@@ -258,19 +275,21 @@ def _by_prepared(view: View, node_id: int, row: PreparedRow, root: Root | None, 
         node_id=node_id,
         database=row.database,
         object=row.gid,
-        summary=f"prepared transaction {row.gid} has been left for {duration(row.age_s)}: it keeps its locks, and vacuum "
-        f"from removing what was deleted in the {counted(row.xid_age, 'transaction')} since{held_up}{_threatens(threat)}",
-        evidence={
+        summary=f"prepared transaction {row.gid} has been left for {duration(row.open_s)}: it keeps its locks, and "
+        f"vacuum from removing what was deleted in the {counted(row.xid_age, 'transaction')} since"
+        f"{held_up}{_threatens(threat)}",
+        evidence=_evidence(threat)
+        | {
             "owner": row.owner,
-            "prepared_seconds": round(row.age_s, 1),
+            "prepared_seconds": round(row.open_s, 1),
             "age_transactions": row.xid_age,
         }
-        | (root.evidence(view) if root else {})
-        | _evidence(threat),
+        | (root.evidence(view) if root else {}),
         source="pg_prepared_xacts",
         since=rfc3339(row.prepared_at),
-        next_step="Ask the transaction manager that prepared it whether to commit or to roll back: the other servers of "
-        f"that transaction must get the same. Then, as {row.owner} or a superuser, COMMIT PREPARED or ROLLBACK PREPARED.",
+        next_step="Ask the transaction manager that prepared it whether to commit or to roll back: the other servers "
+        f"of that transaction must get the same. Then, as {row.owner} or a superuser, COMMIT or "
+        "ROLLBACK PREPARED.",
         sql=f"ROLLBACK PREPARED {literal(row.gid)}",
         run_on_node_id=node_id,
     )
@@ -284,12 +303,12 @@ def _threatens(threat: Threat | None) -> str:
     return f", {threat.text}" if threat else ""
 
 
-def _evidence(threat: Threat | None) -> dict[str, str | int | float | bool]:
-    return dict(threat.evidence) if threat else {}
+def _evidence(threat: Threat | None) -> Evidence:
+    return threat.evidence if threat else {}
 
 
 def held_ages(view: View) -> list[tuple[str, int]]:
-    """How many transactions are held back, in which database ("": in all), by each that `judge` or another tells of."""
+    """The transactions that each holder holds back, and in which database; "": in all."""
     node_id = view.primary_id
     return [
         *((held.row.database, held.age) for held in _sessions(view, node_id)),

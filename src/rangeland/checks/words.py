@@ -34,10 +34,7 @@ def literal(text: str) -> str:
 
 def call(function: str, pids: Sequence[int]) -> str:
     """Call pg_cancel_backend, or a function of its kind, for each of them."""
-    if len(pids) == 1:
-        return f"SELECT {function}({pids[0]})"
-    listed = ", ".join(map(str, pids))
-    return f"SELECT pid, {function}(pid) FROM unnest(ARRAY[{listed}]) AS pid"
+    return "SELECT " + ", ".join(f"{function}({pid})" for pid in pids)
 
 
 def counted(number: int, noun: str) -> str:

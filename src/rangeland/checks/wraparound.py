@@ -71,8 +71,8 @@ def _problem(view: View, age: Age, severity: Severity, tables: Sequence[OldTable
         node_id=view.primary_id,
         database=database,
         object=database,
-        summary=f"database {database} has {age.age:,} {age.unit} that are not frozen; in {age.left:,} more nobody can "
-        "write any longer, and vacuum doesn't get there",
+        summary=f"database {database} has {age.age:,} {age.unit} that are not frozen; in {age.left:,} more nobody "
+        "can write any longer, and vacuum doesn't get there",
         evidence=evidence,
         source=_SOURCES[age.unit],
         next_step=step,
@@ -85,23 +85,23 @@ def _mend(age: Age, tables: Sequence[OldTableRow]) -> tuple[str, str]:
     """What to do, in words and in SQL."""
     if not age.row.may_be_visited:
         return (
-            "Nobody may connect to it, and autovacuum, which may, doesn't get there: see that autovacuum is on and has "
-            "workers to spare. To vacuum it by hand, let connections in, and after that refuse them again.",
+            "Nobody may connect to it, and autovacuum, which may, doesn't get there: see that autovacuum is on and "
+            "has workers to spare. To vacuum it by hand, let connections in, and after that refuse them again.",
             f"ALTER DATABASE {quoted(age.row.database)} ALLOW_CONNECTIONS true",
         )
     if tables and tables[0].is_temporary:
         number = re.sub(r"\D", "", tables[0].schema)
         return (
-            "Its oldest table is a temporary one, which only its own session can vacuum or drop: end that session. If "
-            "there is none, drop the table as a superuser.",
-            f"SELECT * FROM pg_stat_activity WHERE pid = pg_stat_get_backend_pid({number})",
+            "Its oldest table is a temporary one, which only its own session can vacuum or drop: end that session. "
+            "If there is none, drop the table as a superuser.",
+            f"SELECT pg_stat_get_backend_pid({number})",
         )
     old = [row for row in tables if row.age > age.worrying_age]
     names = ", ".join(dict.fromkeys(f"{quoted(row.schema)}.{quoted(row.table)}" for row in old))
     target = f"VACUUM {names}" if old and len(old) <= MOST_TABLES else "VACUUM"
     return (
-        "Vacuum it as a superuser, without FULL or FREEZE: they take longer than is needed. See at `progress` whether "
-        "autovacuum is there already, and in its log what stopped it: locks, or an error in one table.",
+        "Vacuum it as a superuser, without FULL or FREEZE: they take longer than is needed. See at `progress` "
+        "whether autovacuum is there already, and in its log what stopped it: locks, or an error in one table.",
         target,
     )
 

@@ -292,8 +292,11 @@ SELECT clock_timestamp(), f.pid, f.backend_type, textsend(coalesce(f.datname::te
        ) END)::int8,
        coalesce(l.lock, ''), f.blocking,
        CASE WHEN 0 = ANY (f.blocking) THEN ARRAY(
-           SELECT DISTINCT split_part(p.virtualtransaction, '/', 2)::int8
-             FROM locks AS p WHERE p.pid IS NULL AND p.granted AND p.lock = l.lock
+           SELECT DISTINCT x.transactionid::text::int8
+             FROM locks AS p
+             JOIN locks AS x ON x.pid IS NULL AND x.virtualtransaction = p.virtualtransaction
+                            AND x.locktype = 'transactionid' AND x.granted
+            WHERE p.pid IS NULL AND p.granted AND p.lock = l.lock
        ) END
   FROM (SELECT f.*, f.pid IN (SELECT pid FROM pg_stat_progress_vacuum) AS is_vacuum FROM found AS f) AS f
   LEFT JOIN locks AS l ON l.pid = f.pid AND NOT l.granted
