@@ -36,6 +36,7 @@ def sick() -> Iterator[Clinic]:
 def well_before_and_after(sick: Clinic) -> Iterator[None]:
     sick.require_well()
     yield
+    in_shop(sick, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
     sick.require_well()
 
 
@@ -53,8 +54,8 @@ def freeze_all_but(sick: Clinic, *spared: str) -> None:
 
 def burn(sick: Clinic, transactions: int) -> None:
     sick.sql(
-        "SET synchronous_commit = off; "
-        f"DO $$ BEGIN FOR i IN 1..{transactions} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$"
+        "SET synchronous_commit = off",
+        f"DO $$ BEGIN FOR i IN 1..{transactions} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$",
     )
 
 
@@ -91,7 +92,6 @@ def test_a_database_that_grows_old_is_told_with_its_oldest_table(sick: Clinic) -
     assert evidence["autovacuum_freeze_max_age"] == FREEZE_AGE
     assert problem["sql"] == "VACUUM"  # all its catalogues are as old
     sick.follow(problem)
-    in_shop(sick, "DROP TABLE old, young")
 
 
 def test_where_few_tables_are_old_those_are_vacuumed(sick: Clinic) -> None:
@@ -111,7 +111,6 @@ def test_where_few_tables_are_old_those_are_vacuumed(sick: Clinic) -> None:
     problem = sick.only("xid_wraparound")
     assert problem["evidence"]["oldest_table"] == "public.Old one"
     sick.follow(problem)
-    in_shop(sick, 'DROP TABLE "Old one"')
 
 
 def test_a_database_that_autovacuum_may_still_come_to_in_time_is_no_problem(sick: Clinic) -> None:
@@ -185,13 +184,12 @@ def test_a_table_of_dead_rows_is_told_and_vacuumed(sick: Clinic, options: str) -
     in_shop(sick, *["UPDATE gone SET id = id + 1"] * 2, "DELETE FROM gone")
     problem = only_of(sick, "table_vacuum_overdue")
     assert problem["object"] == "public.gone"
-    assert problem["evidence"]["dead_rows"] == ROWS * 6
+    assert problem["evidence"]["dead_rows"] > ROWS * 5  # a page that is read may be cleaned of some
     assert problem["evidence"]["vacuum_threshold_rows"] == 50 + ROWS * 2 // 5
     assert problem["evidence"]["autovacuum_enabled"] is (options == "")
     assert problem["severity"] == ("info" if options == "" else "warning")
     sick.follow(problem)
     sick.require_well()
-    in_shop(sick, "DROP TABLE gone")
 
 
 def test_a_tables_own_threshold_is_what_counts(sick: Clinic) -> None:
@@ -205,14 +203,12 @@ def test_a_tables_own_threshold_is_what_counts(sick: Clinic) -> None:
     forget_vacuum(sick, "busy")
     in_shop(sick, *["UPDATE busy SET id = id + 1"] * 2, "DELETE FROM busy")
     require_unseen(sick)
-    in_shop(sick, "DROP TABLE busy")
 
 
 def test_a_table_that_was_vacuumed_just_now_may_have_dead_rows(sick: Clinic) -> None:
     fill(sick, "busy", ROWS * 2)
     in_shop(sick, *["UPDATE busy SET id = id + 1"] * 2, "DELETE FROM busy")
     require_unseen(sick)
-    in_shop(sick, "DROP TABLE busy")
 
 
 def require_unseen(sick: Clinic) -> None:
@@ -231,13 +227,11 @@ def test_a_large_table_that_was_never_analyzed_is_told_and_analyzed(sick: Clinic
     assert problem["evidence"]["live_rows"] == ROWS * 2
     sick.follow(problem)
     sick.require_well()
-    in_shop(sick, 'DROP TABLE "New one"')
 
 
 def test_a_small_table_that_was_never_analyzed_is_no_problem(sick: Clinic) -> None:
     fill(sick, "small", ROWS, analyze=False)
     require_unseen(sick)
-    in_shop(sick, "DROP TABLE small")
 
 
 def test_many_tables_alike_are_one_problem(sick: Clinic) -> None:
@@ -251,7 +245,6 @@ def test_many_tables_alike_are_one_problem(sick: Clinic) -> None:
     problem = only_of(sick, "table_never_analyzed")
     sick.follow(problem)
     sick.require_well()
-    in_shop(sick, *(f"DROP TABLE loaded{number}" for number in range(6)))
 
 
 def test_a_table_that_changed_much_since_its_analyze_is_told_when_that_is_long_ago() -> None:
