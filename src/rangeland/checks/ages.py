@@ -101,13 +101,14 @@ class Threat:
     evidence: Evidence
 
 
-def threat_by(view: View, held_age: int, database: str = "") -> Threat | None:
-    """What comes of holding back vacuum so long, in a database or ("") in all; None: nothing yet.
+def threat_by(view: View, held_age: int) -> Threat | None:
+    """What comes of holding back vacuum so long, in whichever database; None: nothing yet.
 
-    It is the cause where vacuum, if it came now, could not make the database young enough.
+    It is the cause where vacuum, if it came now, could not make the database young enough. A session of one database
+    keeps every other from getting young, too: by the catalogues that all of them share.
     """
     for age, _ in ages(view):
-        if database in ("", age.row.database) and is_explained(age, held_age) and age.severity:
+        if age.severity and is_explained(age, held_age):
             return Threat(
                 age.severity,
                 f"while database {age.row.database} has {age.left:,} transactions left",

@@ -275,7 +275,7 @@ def _blocked(view: View, root: Root, blocking: list[TransactionRow]) -> Problem:
 
 
 def _threat(view: View, node_id: int, row: TransactionRow) -> Threat | None:
-    return threat_by(view, row.xmin_age or 0, row.database) if node_id == view.primary_id else None
+    return threat_by(view, row.xmin_age or 0) if node_id == view.primary_id else None
 
 
 def _ending(blocking: list[TransactionRow]) -> str:

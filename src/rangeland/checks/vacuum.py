@@ -57,7 +57,7 @@ def judge(view: View) -> Iterator[Problem]:
     told = told_pids(view)
     for held in _sessions(view, node_id):
         is_told = (held.node_id, held.row.pid) in told or _is_echo(view, held.row.xmin, held.row)
-        if not is_told and _is_long(view, held, held.row.database):
+        if not is_told and _is_long(view, held):
             yield _by_session(view, held)
     yield from _standby(view, node_id, told)
     yield from _slot(view, node_id)
@@ -103,14 +103,14 @@ def _is_echo(view: View, xmin: int | None, row: TransactionRow | None) -> bool:
     )
 
 
-def _is_long(view: View, held: Held, database: str) -> bool:
+def _is_long(view: View, held: Held) -> bool:
     is_old = held.age > view.limit(HELD_TRANSACTIONS) and held.row.open_s > view.limit(HELD_S)
-    return is_old or threat_by(view, held.age, database) is not None
+    return is_old or threat_by(view, held.age) is not None
 
 
 def _by_session(view: View, held: Held) -> Problem:
     row = held.row
-    threat = threat_by(view, held.age, row.database)
+    threat = threat_by(view, held.age)
     return Problem(
         kind="vacuum_held_by_transaction",
         severity=_severity(threat),
@@ -142,7 +142,7 @@ def _standby(view: View, node_id: int, told: set[tuple[int, int]]) -> Iterator[P
         is_old = sender.age > view.limit(HELD_BY_UNKNOWN_TRANSACTIONS)
         if is_old or threat_by(view, sender.age):
             yield _by_unknown_standby(view, node_id, sender)
-    elif (held.node_id, held.row.pid) not in told and _is_long(view, held, ""):
+    elif (held.node_id, held.row.pid) not in told and _is_long(view, held):
         yield _by_standby(view, held, sender)
 
 
@@ -257,7 +257,7 @@ def _prepared(view: View, node_id: int) -> Iterator[Problem]:
         # Where the server doesn't tell which of them is waited for, the oldest of the database is the likeliest.
         is_first = row is next(each for each in rows if each.database == row.database)
         waited = [root for root in roots if ("xid", row.xid) in root.blockers or (is_first and _is_for(root, row))]
-        threat = threat_by(view, row.xid_age, row.database)
+        threat = threat_by(view, row.xid_age)
         if waited or threat or row.open_s > view.limit(PREPARED_S):
             yield _by_prepared(view, node_id, row, waited[0] if waited else None, threat)
 
@@ -307,15 +307,16 @@ def _evidence(threat: Threat | None) -> Evidence:
     return threat.evidence if threat else {}
 
 
-def held_ages(view: View) -> list[tuple[str, int]]:
-    """The transactions that each holder holds back, and in which database; "": in all."""
+def longest_held(view: View) -> int:
+    """How old the oldest transaction is that anybody keeps vacuum from cleaning up after; 0: nobody does."""
     node_id = view.primary_id
-    return [
-        *((held.row.database, held.age) for held in _sessions(view, node_id)),
-        *(("", sender.age) for sender in _senders(view, node_id)),
-        *(("", row.held_age) for row in view.rows(SLOTS).get(node_id, [])),
-        *((row.database, row.xid_age) for row in view.rows(PREPARED).get(node_id, [])),
+    ages = [
+        *(held.age for held in _sessions(view, node_id)),
+        *(sender.age for sender in _senders(view, node_id)),
+        *(row.held_age for row in view.rows(SLOTS).get(node_id, [])),
+        *(row.xid_age for row in view.rows(PREPARED).get(node_id, [])),
     ]
+    return max(ages, default=0)
 
 
 CHECK = Check(

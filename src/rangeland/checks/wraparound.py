@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from rangeland.checks.ages import AGE_RATIO, Age, ages, is_explained
 from rangeland.checks.check import Check, Reading, View
-from rangeland.checks.vacuum import held_ages
+from rangeland.checks.vacuum import longest_held
 from rangeland.checks.words import quoted
 from rangeland.wire.problems import Problem, Severity
 
@@ -41,14 +41,12 @@ _SOURCES = {
 
 def judge(view: View) -> Iterator[Problem]:
     """At most one of each kind a database."""
-    held = held_ages(view)
+    held_age = longest_held(view)
     tables = view.of_cluster(OLDEST_TABLES)
     for both in ages(view):
         for age in both:
             severity = age.severity
-            if severity and not any(
-                database in ("", age.row.database) and is_explained(age, of) for database, of in held
-            ):
+            if severity and not is_explained(age, held_age):
                 yield _problem(view, age, severity, [row for row in tables if _is_of(row, age)])
 
 
