@@ -21,12 +21,9 @@ Connection = psycopg.Connection[Any]
 def sick() -> Iterator[Clinic]:
     limits = {"blocked_s": 1.0, "blocked_sessions": 4, "idle_in_transaction_s": 2.0, "prepared_transaction_s": 3600.0}
     with clinic(2, limits=limits) as made:
-        server = made.server()
-        for each in made.cluster.servers:
-            each.configure(max_prepared_transactions=10, max_connections=200, max_standby_streaming_delay="-1")
-            each.restart()
+        made.restart_servers(max_prepared_transactions=10, max_connections=200, max_standby_streaming_delay="-1")
         made.sql("CREATE DATABASE shop")
-        with psycopg.connect(server.conninfo("shop"), autocommit=True) as connection:
+        with psycopg.connect(made.server().conninfo("shop"), autocommit=True) as connection:
             connection.execute('CREATE TABLE "Order" (id int PRIMARY KEY, state text)')
             connection.execute('INSERT INTO "Order" VALUES (1), (2) ON CONFLICT DO NOTHING')
         yield made

@@ -19,16 +19,13 @@ ROWS = 5_000
 @pytest.fixture(scope="module")
 def sick() -> Iterator[Clinic]:
     with clinic(2, limits={"table_overdue_rows": ROWS, "wraparound_age_ratio": 1.5}) as made:
-        for each in made.cluster.servers:
-            # Autovacuum is on, and doesn't come while a test looks.
-            each.configure(
-                autovacuum_freeze_max_age=FREEZE_AGE,
-                vacuum_failsafe_age=FREEZE_AGE * 2,
-                autovacuum_multixact_freeze_max_age=MULTIXACT_AGE,
-                autovacuum_naptime="1h",
-                hot_standby_feedback="off",
-            )
-            each.restart()
+        made.restart_servers(
+            autovacuum_freeze_max_age=FREEZE_AGE,
+            vacuum_failsafe_age=FREEZE_AGE * 2,
+            autovacuum_multixact_freeze_max_age=MULTIXACT_AGE,
+            autovacuum_naptime="1h",  # it is on, and doesn't come while a test looks
+            hot_standby_feedback="off",
+        )
         made.sql("CREATE DATABASE shop", "CREATE DATABASE other", "ALTER DATABASE template0 ALLOW_CONNECTIONS true")
         yield made
 
@@ -143,10 +140,9 @@ def test_who_keeps_a_database_old_is_told_in_its_place(sick: Clinic) -> None:
 def test_a_forgotten_slot_that_keeps_databases_old_is_critical() -> None:
     """Told as the forgotten slot that it is."""
     with clinic(1, limits={"slot_inactive_s": 1.0, "wraparound_age_ratio": 1.0}) as made:
-        made.server().configure(
+        made.restart_servers(
             autovacuum_freeze_max_age=FREEZE_AGE, vacuum_failsafe_age=0, autovacuum_naptime="1h", wal_level="logical"
         )
-        made.server().restart()
         made.sql("SELECT pg_create_logical_replication_slot('warehouse', 'pgoutput')")
         burn(made, FREEZE_AGE // 10 * 11)
         problem = made.only("slot_inactive")
@@ -258,10 +254,8 @@ def test_many_tables_alike_are_one_problem(sick: Clinic) -> None:
 
 def test_a_table_that_changed_much_since_its_analyze_is_told_when_that_is_long_ago() -> None:
     with clinic(1, limits={"table_overdue_rows": ROWS, "table_overdue_s": 2.0}) as made:
-        made.server().configure(autovacuum_naptime="1h")
-        made.server().restart()
         made.sql(
-            "CREATE TABLE changed (id int)",
+            "CREATE TABLE changed (id int) WITH (autovacuum_enabled = off)",
             f"INSERT INTO changed SELECT generate_series(1, {ROWS * 2})",
         )
         made.sql("VACUUM (ANALYZE) changed")  # apart: a session's counters are told when it ends

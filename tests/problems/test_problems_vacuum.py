@@ -28,9 +28,7 @@ def sick() -> Iterator[Clinic]:
         "slot_inactive_s": 1e6,
     }
     with clinic(3, limits=limits) as made:
-        for each in made.cluster.servers:
-            each.configure(max_prepared_transactions=10, wal_level="logical", wal_receiver_status_interval="1s")
-            each.restart()
+        made.restart_servers(max_prepared_transactions=10, wal_level="logical", wal_receiver_status_interval="1s")
         made.sql("CREATE DATABASE shop")
         yield made
 
