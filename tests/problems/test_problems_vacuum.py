@@ -12,7 +12,7 @@ import pytest
 
 from fix_cluster import wait_until
 from fix_engine import wait_for_replay
-from fix_problems import Clinic, clinic
+from fix_problems import Clinic, Found, clinic
 
 Connection = psycopg.Connection[Any]
 AGE = 500  # transactions that the clinic calls too many
@@ -207,3 +207,26 @@ def _vacuums_with_xmin(connection: Connection, pid: int) -> bool:
     statement = """SELECT FROM pg_stat_progress_vacuum JOIN pg_stat_activity USING (pid)
                     WHERE pid = %s AND backend_xmin IS NOT NULL"""
     return connection.execute(statement, (pid,)).fetchone() is not None
+
+
+def test_where_a_standbys_node_is_silent_the_standby_is_told_by_name(sick: Clinic) -> None:
+    """From the limit on that is for those of which nothing tells since when."""
+    node = sick.cluster.nodes[2]
+    node.stop()
+    try:
+        with snapshot(sick, "analyst", node=3):
+            burn(sick, AGE * 21)
+            wait_until(lambda: _held_by_standby(sick), "the standby is told")
+            [problem] = _held_by_standby(sick)
+            assert (problem["node_id"], problem["object"]) == (1, "server3")
+            assert "pid" not in problem["evidence"]
+            assert "run_on_node_id" not in problem
+        wait_until(lambda: not _held_by_standby(sick), "it has gone")
+    finally:
+        node.start()
+        node.wait_until_serving()
+
+
+def _held_by_standby(sick: Clinic) -> list[Found]:
+    found: list[Found] = sick.answer(1, kind="vacuum_held_by_standby")["problems"]
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 
@@ -152,9 +153,16 @@ class Root:
         return {name: each for name, each in evidence.items() if each != ""}
 
 
+_roots_by_view: WeakKeyDictionary[View, list[Root]] = WeakKeyDictionary()  # several checks ask
+
+
 def find_roots(view: View) -> list[Root]:
     """By node id; those that hold up the longest first."""
-    return [root for node_id, rows in view.rows(TRANSACTIONS).items() for root in roots_of(node_id, rows)]
+    if view not in _roots_by_view:
+        _roots_by_view[view] = [
+            root for node_id, rows in view.rows(TRANSACTIONS).items() for root in roots_of(node_id, rows)
+        ]
+    return _roots_by_view[view]
 
 
 def roots_of(node_id: int, rows: list[TransactionRow]) -> list[Root]:
@@ -164,8 +172,10 @@ def roots_of(node_id: int, rows: list[TransactionRow]) -> list[Root]:
     asked = {row.lock: blockers[pid] for pid, row in waiting.items() if row.lock and blockers[pid]}
     for pid, row in waiting.items():
         if row.blocking_pids is None:  # one of too many to ask for: who waits for the same lock waits for the same
-            blockers[pid] = asked.get(row.lock, frozenset()) - {("pid", pid)}
-    reached = {pid: _roots_above(pid, blockers) for pid in waiting}
+            blockers[pid] = asked.get(row.lock, frozenset())
+    # In a queue each waits for all before it, and who was not asked for the same as another: so few sets differ.
+    above = {each: _roots_above(each, blockers) for each in set(blockers.values())}
+    reached = {pid: above[blockers[pid]] for pid in waiting}
     by_victims: dict[frozenset[int], list[Blocker]] = {}
     for blocker in sorted({root for roots in reached.values() for root in roots}):
         victims = frozenset(pid for pid, roots in reached.items() if blocker in roots)
@@ -191,11 +201,11 @@ def _blockers(row: TransactionRow) -> frozenset[Blocker]:
     return frozenset(pids | prepared)
 
 
-def _roots_above(pid: int, blockers: Mapping[int, frozenset[Blocker]]) -> set[Blocker]:
+def _roots_above(waited_for: frozenset[Blocker], blockers: Mapping[int, frozenset[Blocker]]) -> set[Blocker]:
     """Those at the end of every way up; none where it leads in a circle, which PostgreSQL cuts by itself."""
     roots: set[Blocker] = set()
     seen: set[Blocker] = set()
-    left = list(blockers[pid])
+    left = list(waited_for)
     while left:
         blocker = left.pop()
         if blocker in seen:
