@@ -116,6 +116,19 @@ def test_where_few_tables_are_old_those_are_vacuumed(sick: Clinic) -> None:
     sick.require_well()
 
 
+def test_a_temporary_table_that_nobody_else_can_vacuum_leads_to_its_session(sick: Clinic) -> None:
+    with psycopg.connect(sick.server().conninfo("shop"), autocommit=True) as owner:
+        owner.execute("CREATE TEMPORARY TABLE mine (id int)")
+        burn(sick, FREEZE_AGE * 2)
+        freeze_all_but(sick)
+        problem = sick.only("xid_wraparound")
+        assert problem["database"] == "shop"
+        assert problem["evidence"]["oldest_table"].endswith(".mine")
+        assert sick.follow(problem) == [(owner.info.backend_pid,)]
+    freeze_all_but(sick)
+    sick.require_well()
+
+
 def test_a_database_that_autovacuum_may_still_come_to_in_time_is_no_problem(sick: Clinic) -> None:
     freeze_all_but(sick)
     burn(sick, FREEZE_AGE // 100 * 102)  # autovacuum is forced to come, and is not late yet

@@ -216,9 +216,12 @@ def test_where_a_standbys_node_is_silent_the_standby_is_told_by_name(sick: Clini
     try:
         with snapshot(sick, "analyst", node=3):
             burn(sick, AGE * 21)
-            wait_until(lambda: _held_by_standby(sick), "the standby is told")
+            # Another standby may be a report behind for a moment.
+            wait_until(
+                lambda: [each["object"] for each in _held_by_standby(sick)] == ["server3"], "the standby is told"
+            )
             [problem] = _held_by_standby(sick)
-            assert (problem["node_id"], problem["object"]) == (1, "server3")
+            assert problem["node_id"] == 1
             assert "pid" not in problem["evidence"]
             assert "run_on_node_id" not in problem
         wait_until(lambda: not _held_by_standby(sick), "it has gone")
