@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from fix_cluster import wait_until
-from fix_problems import Clinic, Found, clinic
+from fix_problems import FOUND_S, Clinic, Found, clinic
 
 FREEZE_AGE = 100_000  # the least that PostgreSQL takes
 MULTIXACT_AGE = 10_000
@@ -107,7 +107,7 @@ def test_where_few_tables_are_old_those_are_vacuumed(sick: Clinic) -> None:
     wait_until(
         lambda: [each["sql"] for each in sick.problems()] == ['VACUUM "public"."Old one"'],
         "the table and its TOAST table are the oldest",
-        timeout_s=20,
+        timeout_s=FOUND_S,
     )
     problem = sick.only("xid_wraparound")
     assert problem["evidence"]["oldest_table"] == "public.Old one"
@@ -121,9 +121,13 @@ def test_a_temporary_table_that_nobody_else_can_vacuum_leads_to_its_session(sick
         owner.execute("CREATE TEMPORARY TABLE mine (id int)")
         burn(sick, FREEZE_AGE * 2)
         freeze_all_but(sick)
+        wait_until(
+            lambda: [each["evidence"]["oldest_table"].endswith(".mine") for each in sick.problems()] == [True],
+            "its table is the oldest",
+            timeout_s=FOUND_S,
+        )
         problem = sick.only("xid_wraparound")
         assert problem["database"] == "shop"
-        assert problem["evidence"]["oldest_table"].endswith(".mine")
         assert sick.follow(problem) == [(owner.info.backend_pid,)]
     freeze_all_but(sick)
     sick.require_well()
