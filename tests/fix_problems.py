@@ -58,6 +58,15 @@ class Clinic:
             file.write_text(kept, "utf-8")
             self.server(node).configure()
 
+    def restart_servers(self, **settings: str | int) -> None:
+        """Restart every server with these settings; returns when every node answers again."""
+        for server in self.cluster.servers:
+            server.configure(**settings)
+            server.restart()
+        wait_until(
+            lambda: all(api.get("problems/", self.token).status == 200 for api in self.apis), "every node answers"
+        )
+
     def only(self, kind: str, *, node: int = 1) -> Found:
         """Wait until the cluster has this problem and no other, by that node's account."""
         last: list[Found] = []

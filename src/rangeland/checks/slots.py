@@ -8,6 +8,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from rangeland.checks import standing
+from rangeland.checks.ages import threat_by
 from rangeland.checks.check import Check, Limit, Reading, View, age_s
 from rangeland.checks.words import literal, size
 from rangeland.wire.problems import Problem, Severity
@@ -25,6 +26,15 @@ class SlotRow(Struct, frozen=True):
     retained_bytes: int | None  # WAL that it holds; None: none
     safe_bytes: int | None  # WAL that can still be written before it may be lost; None: no limit is set
     inactive_since: datetime | None  # None: it is active, or the server is older than 17
+    xmin: int | None = None  # the oldest transaction that its follower may still look at; None: it holds back none
+    xmin_age: int | None = None  # in transactions
+    catalog_xmin_age: int | None = None  # the same, of the system catalogues
+    walsender_pid: int | None = None  # that serves its follower
+
+    @property
+    def held_age(self) -> int:
+        """Transactions since the oldest that it keeps vacuum from cleaning up after; 0: none."""
+        return 0 if self.wal_status == "lost" else max(self.xmin_age or 0, self.catalog_xmin_age or 0)
 
 
 SOURCE = "pg_replication_slots"
@@ -40,10 +50,22 @@ def judge(view: View) -> Iterator[Problem]:
         for row in rows:
             if row.wal_status == "lost":
                 yield _lost(node_id, row)
-            elif _is_forgotten(view, node_id, row) and (row.name not in awaited or _holds_much(view, row)):
-                yield _inactive(node_id, row)
+            elif _is_told_inactive(view, node_id, row, awaited):
+                yield _inactive(view, node_id, row)
             elif _holds_much(view, row) or row.wal_status == "unreserved":
                 yield _retaining(node_id, row)
+
+
+def inactive_names(view: View, node_id: int) -> set[str]:
+    """The slots of a server that are told to be inactive."""
+    awaited = _awaited_names(view, node_id)
+    rows = view.rows(SLOTS).get(node_id, [])
+    return {row.name for row in rows if row.wal_status != "lost" and _is_told_inactive(view, node_id, row, awaited)}
+
+
+def lost_names(view: View, node_id: int) -> set[str]:
+    """The slots of a server that lost WAL: who follows them can't go on."""
+    return {row.name for row in view.rows(SLOTS).get(node_id, []) if row.wal_status == "lost"}
 
 
 def _awaited_names(view: View, node_id: int) -> set[str]:
@@ -56,7 +78,7 @@ def _awaited_names(view: View, node_id: int) -> set[str]:
     away = len(standing.down_ids(view)) + len(standing.silent_ids(view))
     rest = {
         row.name
-        for row in view.rows(SLOTS)[node_id]
+        for row in view.rows(SLOTS).get(node_id, [])
         if row.slot_type == "physical" and not row.active and row.name not in names
     }
     return names | rest if node_id == view.primary_id and len(rest) <= away else names
@@ -66,9 +88,8 @@ def _holds_much(view: View, row: SlotRow) -> bool:
     return (row.retained_bytes or 0) > view.limit(RETAINED_BYTES)
 
 
-def lost_names(view: View, node_id: int) -> set[str]:
-    """The slots of a server that lost WAL: who follows them can't go on."""
-    return {row.name for row in view.rows(SLOTS).get(node_id, []) if row.wal_status == "lost"}
+def _is_told_inactive(view: View, node_id: int, row: SlotRow, awaited: set[str]) -> bool:
+    return _is_forgotten(view, node_id, row) and (row.name not in awaited or _holds_much(view, row))
 
 
 def _is_forgotten(view: View, node_id: int, row: SlotRow) -> bool:
@@ -101,15 +122,17 @@ def _lost(node_id: int, row: SlotRow) -> Problem:
     )
 
 
-def _inactive(node_id: int, row: SlotRow) -> Problem:
+def _inactive(view: View, node_id: int, row: SlotRow) -> Problem:
+    threat = threat_by(view, row.held_age) if node_id == view.primary_id else None
     return Problem(
         kind="slot_inactive",
-        severity=Severity.WARNING,
+        severity=threat.severity if threat else Severity.WARNING,
         node_id=node_id,
         database=row.database,
         object=row.name,
-        summary=f"nobody follows slot {row.name}, and it holds back {size(row.retained_bytes or 0)} of WAL",
-        evidence=_evidence(row),
+        summary=f"nobody follows slot {row.name}, and it holds back {size(row.retained_bytes or 0)} of WAL"
+        + (f" and vacuum, {threat.text}" if threat else ""),
+        evidence=_evidence(row) | (threat.evidence if threat else {}),
         source=SOURCE,
         since=_since(row),
         next_step="Bring its standby or subscriber back; if that is gone for good, drop the slot before the "
@@ -152,6 +175,8 @@ def _evidence(row: SlotRow) -> dict[str, str | int | float | bool]:
         "wal_status": row.wal_status,
         "retained_bytes": row.retained_bytes,
         "safe_wal_size_bytes": row.safe_bytes,
+        "xmin_age_transactions": row.xmin_age,
+        "catalog_xmin_age_transactions": row.catalog_xmin_age,
     }
     return {name: value for name, value in known.items() if value is not None and value != ""}
 

@@ -10,6 +10,7 @@ from rangeland.checks import (
     connections,
     data,
     indexes,
+    locks,
     nodes,
     patroni,
     progress,
@@ -19,6 +20,10 @@ from rangeland.checks import (
     settings,
     slots,
     storage,
+    transactions,
+    upkeep,
+    vacuum,
+    wraparound,
 )
 from rangeland.checks.check import Check, Limit, Reading, View
 from rangeland.wire.problems import Problem, Progress, Severity
@@ -28,6 +33,7 @@ CHECKS: tuple[Check, ...] = (
     connections.CHECK,
     data.CHECK,
     indexes.CHECK,
+    locks.CHECK,
     nodes.CHECK,
     patroni.CHECK,
     rangeland.CHECK,
@@ -36,6 +42,10 @@ CHECKS: tuple[Check, ...] = (
     settings.CHECK,
     slots.CHECK,
     storage.CHECK,
+    transactions.CHECK,
+    upkeep.CHECK,
+    vacuum.CHECK,
+    wraparound.CHECK,
 )
 
 READINGS: tuple[Reading[Any], ...] = (progress.RUNNING, *(reading for check in CHECKS for reading in check.readings))

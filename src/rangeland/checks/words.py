@@ -1,5 +1,7 @@
 """Figures and names as sentences and SQL take them."""
 
+from collections.abc import Sequence
+
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -38,3 +40,13 @@ def literal(text: str) -> str:
     """A text as SQL takes it, whatever standard_conforming_strings says."""
     doubled = text.replace("'", "''")
     return " E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f"'{doubled}'"
+
+
+def call(function: str, pids: Sequence[int]) -> str:
+    """Call pg_cancel_backend, or a function of its kind, for each of them."""
+    return "SELECT " + ", ".join(f"{function}({pid})" for pid in pids)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 session`, `12,000 sessions`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
