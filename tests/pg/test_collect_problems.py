@@ -103,9 +103,25 @@ def test_it_is_read_again_when_it_is_due_and_not_before(
 
     visits = with_collector(pg_primary, story, database)
     assert visits.count(database) == 1
-    monkeypatch.setattr(problems, "SHARE", 0)
+    for share in ("SHARE", "SHARE_OF_ALL"):
+        monkeypatch.setattr(problems, share, 0)
     visits = with_collector(pg_primary, story, database)
     assert visits.count(database) == 3
+
+
+def test_many_databases_are_read_as_often_as_all_of_them_together_allow(
+    pg_primary: PostgresServer, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(problems, "SHARE", 0)
+    monkeypatch.setattr(problems, "SHARE_OF_ALL", 1000)
+
+    async def story(collector: ProblemCollector, held: Held) -> list[str]:
+        for _ in range(3):
+            await collect(collector)
+        return held.visits
+
+    visits = with_collector(pg_primary, story, database)
+    assert visits.count(database) == 1
 
 
 def test_who_asks_while_it_is_read_takes_what_is_known_and_begins_nothing(
@@ -113,7 +129,8 @@ def test_who_asks_while_it_is_read_takes_what_is_known_and_begins_nothing(
 ) -> None:
     """Only who began the visit waits, and not for long."""
     execute(pg_primary, database, *TWICE)
-    monkeypatch.setattr(problems, "SHARE", 0)
+    for share in ("SHARE", "SHARE_OF_ALL"):
+        monkeypatch.setattr(problems, share, 0)
 
     async def story(collector: ProblemCollector, held: Held) -> tuple[float, ProblemsPart, float]:
         now = asyncio.get_running_loop().time

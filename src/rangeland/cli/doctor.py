@@ -176,7 +176,7 @@ def _told(problem: Problem, now: datetime, columns: int) -> Iterator[str]:
     word = click.style(severity.upper(), fg=COLOURS[severity], bold=True)
     blanks = " " * (len(INDENT) - len(severity))
     yield f"{word}{blanks}{printable(_place(problem))}  {problem.kind}{_age(problem, now)}"
-    yield from _wrapped(problem.summary, columns)
+    yield from (click.style(line, bold=True) for line in _wrapped(problem.summary, columns))
     yield from _wrapped(problem.next_step, columns)
     for what, text in (("psql", problem.sql), ("shell", problem.shell)):
         if text:

@@ -22,6 +22,7 @@ from rangeland.wire.problems import Unchecked
 ROWS = 1000  # of one reading, of all databases together, at most: the worst come first; some 150 kB
 LEAST_ROWS = 10  # of each database, however many there are
 SHARE = 100  # a database is read again when that many times as long has passed as it took to read: 1 % of a core
+SHARE_OF_ALL = 20  # and that many times as long as all took: 5 % of a core, however many there are
 RETRY_S = 60.0  # one that could not be read is tried again after that long at the latest; at 3 s each, 5 % of a core
 PATIENCE_S = 1.0  # an answer waits that long for databases that are being read; the next one will have the rest
 VISIT_S = 10.0  # for one database: three statements that run into their timeout
@@ -33,6 +34,7 @@ class _Rows:
 
     by_reading: dict[str, list[Struct]] = field(default_factory=dict)
     unchecked: list[Unchecked] = field(default_factory=list)
+    took_s: float = 0.0
     due_at: float = 0.0
 
 
@@ -161,7 +163,9 @@ class ProblemCollector:
         if fresh is None:
             self._kept.pop(place.oid, None)  # dropped meanwhile
             return
-        wait_s = SHARE * (now() - began)
+        fresh.took_s = now() - began
+        all_took_s = fresh.took_s + sum(kept.took_s for oid, kept in self._kept.items() if oid != place.oid)
+        wait_s = max(SHARE * fresh.took_s, SHARE_OF_ALL * all_took_s)
         fresh.due_at = now() + (min(wait_s, RETRY_S) if fresh.unchecked else wait_s)
         if place.oid in self._kept:
             self._kept[place.oid] = fresh
