@@ -28,8 +28,7 @@ def sick(request: pytest.FixtureRequest) -> Iterator[Clinic]:
         limits={"slot_inactive_s": 0.5, "slot_retained_bytes": RETAINED_BYTES, "standby_connect_s": 0},
         major=request.param,
     ) as made:
-        made.server().configure(wal_level="logical", wal_keep_size=0, max_wal_size="1GB")
-        made.server().restart()
+        made.restart_servers(wal_level="logical", wal_keep_size=0, max_wal_size="1GB")
         yield made
 
 
@@ -191,14 +190,16 @@ def test_a_standby_whose_slot_is_lost_is_told_as_that_alone(sick: Clinic) -> Non
 @contextmanager
 def keeping(sick: Clinic, megabytes: int) -> Iterator[None]:
     """No slot holds back more than that."""
-    sick.server().configure(max_slot_wal_keep_size=f"{megabytes}MB")
+    for server in sick.cluster.servers:
+        server.configure(max_slot_wal_keep_size=f"{megabytes}MB")
     with psycopg.connect(sick.server().conninfo(), autocommit=True) as connection:
         show = "SHOW max_slot_wal_keep_size"
         wait_until(lambda: connection.execute(show).fetchone() == (f"{megabytes}MB",), "the setting is in force")
     try:
         yield
     finally:
-        sick.server().configure(max_slot_wal_keep_size="256MB")
+        for server in sick.cluster.servers:
+            server.configure(max_slot_wal_keep_size="256MB")
 
 
 @contextmanager
