@@ -12,7 +12,7 @@ COUNT ?= 200
 SOURCE_ONLY := pysyncobj,python-etcd,ydiff
 FAULTS := tests/cluster/test_cluster_faults.py tests/cluster/test_cluster_network.py tests/cluster/test_cluster_server_faults.py
 
-.PHONY: help install demo test fuzz faults chaos bench soak check format lint types layers golden openapi openapi-examples lock clean
+.PHONY: help install demo test fuzz faults chaos bench soak check format lint types layers golden openapi openapi-examples vendor lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -58,10 +58,10 @@ $(BENCH_STAMP): $(STAMP) requirements/bench.txt
 check: format lint types layers test ## everything that a change must pass
 
 format: install
-	@$(BIN)/ruff format --check src tests bench
+	@$(BIN)/ruff format --check src tests bench vendoring
 
 lint: install
-	@$(BIN)/ruff check src tests bench
+	@$(BIN)/ruff check src tests bench vendoring
 
 types: install
 	@$(BIN)/mypy
@@ -75,6 +75,10 @@ openapi: install ## write the API's document, its page and the tables of the ref
 openapi-examples: install ## record the document's examples on a cluster, then as openapi
 	@PYTHONPATH=tests $(BIN)/python -m contract.record_examples
 	@$(BIN)/python -m rangeland.openapi
+
+vendor: install ## write the console's vendored modules anew, as vendoring/packages.py names them; needs npm
+	@command -v npm >/dev/null || { echo "make: npm is needed, for this target only: apt-get install npm" >&2; exit 1; }
+	@$(BIN)/python -m vendoring.refresh
 
 lock: install ## pin every dependency anew, with hashes and without naming an index
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --extra demo --extra dev pyproject.toml -o requirements/dev.txt
