@@ -16,7 +16,7 @@ from bench.spending import cpu_of, cpu_of_process
 from bench.timing import median
 from rangeland.checks.check import Reading
 from rangeland.checks.table import READINGS
-from rangeland.collect.problems import ROWS, SHARE
+from rangeland.collect.problems import CPU_PERCENT, ROWS
 from rangeland.engine.server import PostgresServer
 from rangeland.pg.connection import READ_OPTIONS
 from rangeland.sql import block
@@ -58,7 +58,7 @@ def _all_readings(scene: Scene, ready: Ready) -> Line:
         f"{whole_ms:.1f} ms, {of_databases_ms:.1f} of it at a visit; {len(cpu_ms)} readings: {named} …",
         "",
         whole_ms <= MAX_CPU_MS,
-        f"a database is visited again after {SHARE} times as long as it took",
+        f"a database is visited again after {100 // CPU_PERCENT} times as long as it took",
     )
 
 

@@ -14,7 +14,7 @@ from fix_cluster import Api, apis_of, log_in, running_cluster, session_url, wait
 from rangeland.engine.cluster import Cluster
 from rangeland.engine.server import PostgresServer
 
-FOUND_S = 15.0  # a database is visited again when a hundred times as long has passed as its last visit took
+FOUND_S = 30.0  # readings of a database wait as long as the last visit took, and a busy machine takes its time
 
 Found = dict[str, Any]  # a problem as JSON
 
@@ -141,7 +141,7 @@ def clinic(
 ) -> Iterator[Clinic]:
     """A new cluster, of PostgreSQL `major`, whose nodes all have these limits, and these settings beside them."""
     given = ",".join(f"{name}={number}" for name, number in (limits or {}).items())
-    more = {**(settings or {}), **({"limits": given} if given else {})}
+    more = {"check_cpu_percent": "100", **(settings or {}), **({"limits": given} if given else {})}
     with running_cluster(nodes, node_settings=more, major=major) as cluster:
         apis = apis_of(cluster)
         yield Clinic(cluster, apis, log_in(cluster, apis[0], cluster.username))

@@ -31,6 +31,8 @@ PARAMETERS = (
     "allow_minimum_quorum",
     "type",
     "format",
+    "severity",
+    "kind",
     "remote_node_id",
 )
 METHODS = [b"GET"] * 8 + [b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"get", b"X-ANY"]

@@ -151,6 +151,14 @@ SETTINGS: tuple[Setting, ...] = (
         ("start",),
         metavar="http://HOST:8008",
     ),
+    Setting(
+        "check_cpu_percent",
+        "How much of a core it may take to look for problems in one database; five times that in all of them.",
+        ("start",),
+        1,
+        "number",
+        "PERCENT",
+    ),
     Setting("log_format", "How log lines look: text or json.", ("start",), "text", metavar="FORMAT"),
     Setting(
         "url",

@@ -21,7 +21,7 @@ import pytest
 
 from fix_cluster import wait_until
 from fix_commands import Completed, run_command
-from fix_problems import Clinic, clinic
+from fix_problems import FOUND_S, Clinic, clinic
 from rangeland.cli.doctor import COLUMNS
 from rangeland.cli.format import FORMATS
 from rangeland.engine.ports import free_port
@@ -157,7 +157,7 @@ def test_a_check_tells_the_worst_first_its_figures_and_then_every_problem(ask: A
 def noted_later(sick: Clinic) -> Iterator[None]:
     """As `noted`, beside another problem."""
     sick.sql("CREATE TABLE twice (b int)", "CREATE INDEX one ON twice (b)", "CREATE INDEX two ON twice (b)")
-    wait_until(lambda: len(sick.problems()) == 2, "both are told", timeout_s=30, poll_s=0.2)
+    wait_until(lambda: len(sick.problems()) == 2, "both are told", timeout_s=FOUND_S, poll_s=0.2)
     yield
     sick.sql("DROP TABLE twice")
 
@@ -209,7 +209,7 @@ def test_a_database_that_can_not_be_read_alone_is_3(ask: Ask, sick: Clinic) -> N
         return any(each.get("database") == "shut" for each in sick.answer()["unchecked"])
 
     try:
-        wait_until(is_told, "it can't be read", timeout_s=30, poll_s=0.2)
+        wait_until(is_told, "it can't be read", timeout_s=FOUND_S, poll_s=0.2)
         done = ask()
         assert (done.returncode, rows_of(done)) == (3, [])
         assert re.search(r"^UNCHECKED node \d, database shut: ", done.stderr, re.MULTILINE)
@@ -330,7 +330,7 @@ def test_watch_goes_on_while_the_node_is_away(on_terminal: Callable[..., Termina
     node.start()
     node.wait_until_ready()
     seen = terminal.text().count("RANGELAND OK")
-    wait_until(lambda: terminal.text().count("RANGELAND OK") > seen, "it goes on", timeout_s=30)
+    wait_until(lambda: terminal.text().count("RANGELAND OK") > seen, "it goes on", timeout_s=FOUND_S)
 
 
 @pytest.mark.parametrize("duration", ["0s", "10", "soon"])

@@ -45,6 +45,9 @@ def test_every_setting_is_printed_with_where_it_is_from(tmp_path: Path) -> None:
         'cluster_name = ""  # default',
         'join = ["a:1", "b"]  # join in the configuration file',
         'web_session_timeout = "1209600s"  # --web-session-timeout',
+        "limits = []  # default",
+        "# patroni_url is not set",
+        "check_cpu_percent = 1  # default",
         'log_format = "text"  # default',
     ]
 

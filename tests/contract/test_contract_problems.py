@@ -13,7 +13,7 @@ import pytest
 from contract.committed import departures
 from fix_cluster import ANSWER_S, Reply, add_user, log_in, new_client, session_url, wait_until
 from fix_engine import wait_for_replay
-from fix_problems import Clinic, clinic
+from fix_problems import FOUND_S, Clinic, clinic
 from rangeland.checks.table import KINDS
 from rangeland.engine.server import PostgresServer
 
@@ -24,12 +24,12 @@ DATABASE = "shut"
 @pytest.fixture(scope="module")
 def sick() -> Iterator[Clinic]:
     """A slot that nobody follows at nodes 1 and 2, two warnings, and an index that is there twice, a note."""
-    with clinic(3, limits={"slot_inactive_s": 0}) as made:
+    with clinic(3, limits={"slot_inactive_s": 0, "slot_retained_bytes": 1e6}) as made:
         made.require_well()
         made.sql("SELECT pg_create_physical_replication_slot('one', true)")
         made.sql("SELECT pg_create_physical_replication_slot('two', true)", node=2)
         made.sql("CREATE TABLE twice (b int)", "CREATE INDEX ON twice (b)", "CREATE INDEX ON twice (b)")
-        wait_until(lambda: objects(made) == PLACES, "all are found", timeout_s=30, poll_s=0.2)
+        wait_until(lambda: objects(made) == PLACES, "all are found", timeout_s=FOUND_S, poll_s=0.2)
         yield made
 
 
@@ -45,7 +45,9 @@ def objects(sick: Clinic, node: int = 1, **parameters: object) -> set[tuple[str,
 
 
 def test_keeps_the_committed_contract_and_every_node_tells_the_same_worst_first(sick: Clinic) -> None:
-    wait_until(lambda: all(objects(sick, node) == PLACES for node in (1, 2, 3)), "every node knows", timeout_s=30)
+    wait_until(
+        lambda: all(objects(sick, node) == PLACES for node in (1, 2, 3)), "every node knows", timeout_s=FOUND_S
+    )
     answers = [asked(sick, node).json for node in (1, 2, 3)]
     for answer in answers:
         assert departures(answer, "ProblemsAnswer") == []
@@ -133,7 +135,7 @@ def test_a_locked_database_is_told_delays_nobody_and_is_read_again(sick: Clinic)
     for standby in sick.cluster.servers[1:]:
         wait_for_replay(sick.cluster.servers[0], standby)
     with locked(sick.server()) as connection:
-        wait_until(lambda: 1 in shut_at(sick), "the database can't be read", timeout_s=30, poll_s=0.2)
+        wait_until(lambda: 1 in shut_at(sick), "the database can't be read", timeout_s=FOUND_S, poll_s=0.2)
         for _ in range(3):
             answer = asked(sick)
             assert answer.elapsed_s < ANSWER_S / 2
@@ -159,7 +161,7 @@ def test_a_server_that_hangs_delays_nobody_beyond_the_limit_and_is_told(sick: Cl
         assert asked(sick).elapsed_s < ANSWER_S
         assert ("slot_inactive", "one") in objects(sick)
         assert ("slot_inactive", "two") not in objects(sick)
-    wait_until(lambda: objects(sick) >= PLACES and not unknown_nodes(sick), "all is told again", timeout_s=30)
+    wait_until(lambda: objects(sick) >= PLACES and not unknown_nodes(sick), "all is told again", timeout_s=FOUND_S)
     assert answer.status == 200
 
 
@@ -184,5 +186,5 @@ def test_nodes_that_are_down_are_named_and_the_others_problems_told(sick: Clinic
             nodes[number - 1].start()
         for number in (2, 3):
             nodes[number - 1].wait_until_ready()
-    wait_until(lambda: objects(sick) >= PLACES and not unknown_nodes(sick), "all is told again", timeout_s=30)
+    wait_until(lambda: objects(sick) >= PLACES and not unknown_nodes(sick), "all is told again", timeout_s=FOUND_S)
     assert log_in(sick.cluster, sick.apis[1], sick.cluster.username)

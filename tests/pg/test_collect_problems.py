@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -43,13 +44,13 @@ class Held(Databases):
 Story = Callable[[ProblemCollector, Held], Awaitable[T]]
 
 
-def with_collector(pg: PostgresServer, story: Story[T], *databases: str) -> T:
+def with_collector(pg: PostgresServer, story: Story[T], *databases: str, cpu_percent: float = 1) -> T:
     async def run(server: Server) -> T:
         async def status(_deadline: float) -> StatusPart:
             return StatusPart(status=msgspec.convert(STATUS, NodeStatus), server_up=server.down is None)
 
         held = Held(server, *databases)
-        collector = ProblemCollector(server, held, READINGS, status)
+        collector = ProblemCollector(server, held, READINGS, status, cpu_percent=cpu_percent)
         try:
             return await story(collector, held)
         finally:
@@ -93,9 +94,7 @@ def test_a_database_s_rows_are_there_with_the_first_answer(pg_primary: PostgresS
     assert part.unchecked == []
 
 
-def test_it_is_read_again_when_it_is_due_and_not_before(
-    pg_primary: PostgresServer, database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_is_read_again_when_it_is_due_and_not_before(pg_primary: PostgresServer, database: str) -> None:
     async def story(collector: ProblemCollector, held: Held) -> list[str]:
         for _ in range(3):
             await collect(collector)
@@ -103,34 +102,29 @@ def test_it_is_read_again_when_it_is_due_and_not_before(
 
     visits = with_collector(pg_primary, story, database)
     assert visits.count(database) == 1
-    for share in ("SHARE", "SHARE_OF_ALL"):
-        monkeypatch.setattr(problems, share, 0)
-    visits = with_collector(pg_primary, story, database)
+    visits = with_collector(pg_primary, story, database, cpu_percent=math.inf)
     assert visits.count(database) == 3
 
 
 def test_many_databases_are_read_as_often_as_all_of_them_together_allow(
     pg_primary: PostgresServer, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(problems, "SHARE", 0)
-    monkeypatch.setattr(problems, "SHARE_OF_ALL", 1000)
+    monkeypatch.setattr(problems, "ALL_DATABASES", 1e-6)
 
     async def story(collector: ProblemCollector, held: Held) -> list[str]:
         for _ in range(3):
             await collect(collector)
         return held.visits
 
-    visits = with_collector(pg_primary, story, database)
+    visits = with_collector(pg_primary, story, database, cpu_percent=1e5)  # one is due again at once
     assert visits.count(database) == 1
 
 
 def test_who_asks_while_it_is_read_takes_what_is_known_and_begins_nothing(
-    pg_primary: PostgresServer, database: str, monkeypatch: pytest.MonkeyPatch
+    pg_primary: PostgresServer, database: str
 ) -> None:
     """Only who began the visit waits, and not for long."""
     execute(pg_primary, database, *TWICE)
-    for share in ("SHARE", "SHARE_OF_ALL"):
-        monkeypatch.setattr(problems, share, 0)
 
     async def story(collector: ProblemCollector, held: Held) -> tuple[float, ProblemsPart, float]:
         now = asyncio.get_running_loop().time
@@ -151,7 +145,7 @@ def test_who_asks_while_it_is_read_takes_what_is_known_and_begins_nothing(
         held.may_go.set()
         return second_s, second, first_s
 
-    second_s, second, first_s = with_collector(pg_primary, story, database)
+    second_s, second, first_s = with_collector(pg_primary, story, database, cpu_percent=math.inf)
     assert second_s < problems.PATIENCE_S / 2
     assert first_s < problems.PATIENCE_S + 0.5
     assert duplicates(second, database) == ["two"]

@@ -15,6 +15,8 @@ from fix_engine import VERSIONS, wait_for_replay
 from fix_problems import Clinic, clinic
 from rangeland.engine.binaries import find_major
 
+# of every server, or that they differ would be told, too
+SERVER_SETTINGS = {"wal_level": "logical", "wal_keep_size": "0", "max_wal_size": "1GB"}
 RETAINED_BYTES = 20 << 20  # more than a segment
 FILL = "SELECT pg_logical_emit_message(true, 'filler', repeat('x', 8000000)) FROM generate_series(1, 4)"
 
@@ -28,7 +30,7 @@ def sick(request: pytest.FixtureRequest) -> Iterator[Clinic]:
         limits={"slot_inactive_s": 0.5, "slot_retained_bytes": RETAINED_BYTES, "standby_connect_s": 0},
         major=request.param,
     ) as made:
-        made.restart_servers(wal_level="logical", wal_keep_size=0, max_wal_size="1GB")
+        made.restart_servers(**SERVER_SETTINGS)
         yield made
 
 
@@ -184,7 +186,9 @@ def test_a_standby_whose_slot_is_lost_is_told_as_that_alone(sick: Clinic) -> Non
         sick.server(2).remove()
         sick.follow(problem)
         sick.server(2).become_standby(sick.server(1))
-        sick.require_well()
+        sick.server(2).configure(**SERVER_SETTINGS)
+        sick.server(2).restart()
+    sick.require_well()
 
 
 @contextmanager

@@ -21,8 +21,8 @@ from rangeland.wire.problems import Unchecked
 
 ROWS = 1000  # of one reading, of all databases together, at most: the worst come first; some 150 kB
 LEAST_ROWS = 10  # of each database, however many there are
-SHARE = 100  # a database is read again when that many times as long has passed as it took to read: 1 % of a core
-SHARE_OF_ALL = 20  # and that many times as long as all took: 5 % of a core, however many there are
+CPU_PERCENT = 1  # of a core, that reading one database may take; it waits 100 times as long as it took
+ALL_DATABASES = 5  # times that, that reading all of them may take, however many there are
 RETRY_S = 60.0  # one that could not be read is tried again after that long at the latest; at 3 s each, 5 % of a core
 PATIENCE_S = 1.0  # an answer waits that long for databases that are being read; the next one will have the rest
 VISIT_S = 10.0  # for one database: three statements that run into their timeout
@@ -51,12 +51,15 @@ class ProblemCollector:
         databases: Databases,
         readings: Sequence[Reading[Any]],
         status: Callable[[float], Awaitable[StatusPart]],
+        *,
+        cpu_percent: float = CPU_PERCENT,
     ) -> None:
         self._server = server
         self._databases = databases
         self._of_server = [reading for reading in readings if not reading.in_each_database]
         self._of_databases = [reading for reading in readings if reading.in_each_database]
         self._status = status
+        self._rest_factor = 100 / cpu_percent
         self._kept: dict[int, _Rows] = {}  # by database oid
         self._round: asyncio.Task[None] | None = None
 
@@ -165,7 +168,7 @@ class ProblemCollector:
             return
         fresh.took_s = now() - began
         all_took_s = fresh.took_s + sum(kept.took_s for oid, kept in self._kept.items() if oid != place.oid)
-        wait_s = max(SHARE * fresh.took_s, SHARE_OF_ALL * all_took_s)
+        wait_s = self._rest_factor * max(fresh.took_s, all_took_s / ALL_DATABASES)
         fresh.due_at = now() + (min(wait_s, RETRY_S) if fresh.unchecked else wait_s)
         if place.oid in self._kept:
             self._kept[place.oid] = fresh

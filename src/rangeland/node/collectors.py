@@ -61,6 +61,7 @@ class Collectors:
         draining: Callable[[], bool],
         account: Callable[[], Awaitable[tuple[NodeAccount, list[Unchecked]]]],
         patroni_url: str | None,
+        check_cpu_percent: int,
     ) -> None:
         self._account = account
         self._server = server
@@ -76,7 +77,7 @@ class Collectors:
         self._ranges = RangeCollector(server, databases, self._sampler, book)
         self._sessions = SessionCollector(server)
         self._status = StatusCollector(server, facts, count_ranges=self._sampler.count_ranges)
-        self._problems = ProblemCollector(server, databases, READINGS, self.own_status)
+        self._problems = ProblemCollector(server, databases, READINGS, self.own_status, cpu_percent=check_cpu_percent)
         self._flights = Flights()
 
     async def run(self) -> None:

@@ -79,6 +79,7 @@ class Node:
             draining=lambda: self._draining,
             account=self._account,
             patroni_url=settings.patroni_url,
+            check_cpu_percent=settings.check_cpu_percent,
         )
         self._membership = Membership(
             server=self._server,

@@ -40,6 +40,7 @@ class NodeSettings:
     web_session_timeout_s: float
     limits: Mapping[str, float]
     patroni_url: str | None
+    check_cpu_percent: int
     log_format: str
 
     @property
@@ -58,6 +59,8 @@ def node_settings(values: Mapping[str, Any]) -> NodeSettings:
         raise SettingError("--insecure and --unencrypted-localhost-http exclude each other")
     if values["log_format"] not in ("text", "json"):
         raise SettingError(f"--log-format must be text or json, not {values['log_format']!r}")
+    if not 1 <= values["check_cpu_percent"] <= 100:
+        raise SettingError(f"--check-cpu-percent must be from 1 to 100, not {values['check_cpu_percent']}")
     host, port = host_port(values["http_addr"], setting="--http-addr", default_port=HTTP_PORT)
     if values["unencrypted_localhost_http"]:
         host = _localhost_only(host, values["http_addr"])
@@ -79,6 +82,7 @@ def node_settings(values: Mapping[str, Any]) -> NodeSettings:
         web_session_timeout_s=values["web_session_timeout"],
         limits=_limits(values["limits"]),
         patroni_url=_patroni_url(values["patroni_url"]),
+        check_cpu_percent=values["check_cpu_percent"],
         log_format=values["log_format"],
     )
 
