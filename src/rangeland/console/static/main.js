@@ -6,12 +6,16 @@ import { isPaused, logOut, login, recognise, refreshAll, silentSince, usePolled 
 import { duration, moment } from "./lib/format.js";
 import { go, href, route } from "./lib/route.js";
 import { Banner, Dialog, announce, spoken } from "./lib/ui.js";
+import { ChartsPage } from "./pages/charts.js";
+import { EventsPage } from "./pages/events.js";
 import { LoginForm, LoginPage } from "./pages/login.js";
 import { OverviewPage } from "./pages/overview.js";
 
 // In the order of the navigation; `key` after "g" opens it. `names` are the first parts of a page's address.
 const PAGES = [
   { title: "Overview", names: ["overview"], key: "o", page: () => OverviewPage },
+  { title: "Events", names: ["events"], key: "e", page: () => EventsPage },
+  { title: "Charts", names: ["charts"], key: "c", page: () => ChartsPage },
 ];
 const THEMES = ["system", "light", "dark"];
 

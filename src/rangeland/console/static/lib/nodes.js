@@ -30,3 +30,8 @@ const COLOURS = 8;
 export function colourOf(nodeId) {
   return `--node-${((nodeId - 1) % COLOURS) + 1}`;
 }
+
+/** The class of a node's swatch, in the same colour. */
+export function swatchOf(nodeId) {
+  return `n${((nodeId - 1) % COLOURS) + 1}`;
+}

@@ -2,6 +2,7 @@
 
 import { html, signal, useEffect, useId, useRef, useState } from "./html.js";
 import { moment } from "./format.js";
+import { swatchOf } from "./nodes.js";
 import { href, setParams } from "./route.js";
 
 /** Said aloud by screen readers when it changes. */
@@ -24,7 +25,7 @@ export function Dot({ tone }) {
 /** A dot in a node's colour, beside its name. */
 export function NodeName({ id, isLink = true }) {
   const name = `node ${id}`;
-  return html`<span class="node-name"><span class="swatch n${((id - 1) % 8) + 1}" aria-hidden="true"></span>${
+  return html`<span class="node-name"><span class="swatch ${swatchOf(id)}" aria-hidden="true"></span>${
     isLink ? html`<a href=${href(["overview"], { node: id })}>${name}</a>` : name
   }</span>`;
 }
