@@ -1,9 +1,10 @@
 // The frame around every page: who is logged in, where we are, what this node last said.
 
 import { render } from "preact";
-import { html, useEffect, useState } from "./lib/html.js";
+import { html, useEffect, useRef, useState } from "./lib/html.js";
 import { isPaused, logOut, login, recognise, refreshAll, silentSince, usePolled } from "./lib/api.js";
 import { duration, moment } from "./lib/format.js";
+import { LIVE, addressOf } from "./lib/nodes.js";
 import { go, href, route } from "./lib/route.js";
 import { Banner, Dialog, announce, spoken } from "./lib/ui.js";
 import { ChartsPage } from "./pages/charts.js";
@@ -41,8 +42,7 @@ function Frame() {
   return html`<a class="skip" href="#main" onClick=${skipToMain}>Skip to the page</a>
     <header class="top">
       <a class="brand" href=${href(["overview"])}><img src=${new URL("icon.svg", import.meta.url).pathname} alt="" width="24" height="24" />Rangeland</a>
-      <nav aria-label="Pages">${PAGES.map((each) => html`<a key=${each.title} href=${href([each.names[0]])}
-        aria-current=${each === current ? "page" : null}>${each.title}</a>`)}</nav>
+      <${Pages} current=${current} />
       <div class="tools">
         <${Pulse} />
         <button type="button" class="quiet" onClick=${turnTheme} aria-label=${`Colours: ${theme}`} title=${`Colours: ${theme} (t)`}>${{ system: "◐", light: "☀", dark: "☾" }[theme]}</button>
@@ -51,10 +51,20 @@ function Frame() {
       </div>
     </header>
     <${Silence} />
+    ${login.value.state === "ended" && html`<${Ended} />`}
     <main id="main">${Page ? html`<${Page} parts=${parts} params=${params} />` : html`<h1 tabindex="-1">No such page</h1><p><a href=${href(["overview"])}>To the overview</a></p>`}</main>
-    ${login.value.state === "ended" && html`<${EndedDialog} />`}
     ${isHelpOpen && html`<${Help} onClose=${() => setHelpOpen(false)} />`}
     <p class="unseen" aria-live="polite">${spoken}</p>`;
+}
+
+/** Links to all pages; where they don't fit they scroll, and that of this page is in sight. */
+function Pages({ current }) {
+  const nav = useRef();
+  useEffect(() => {
+    nav.current.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [current]);
+  return html`<nav aria-label="Pages" ref=${nav}>${PAGES.map((each) => html`<a key=${each.title} href=${href([each.names[0]])}
+    aria-current=${each === current ? "page" : null}>${each.title}</a>`)}</nav>`;
 }
 
 /** Whether values are asked for by themselves, with a button that stops and starts that. */
@@ -88,18 +98,19 @@ function Silence() {
   }, [since]);
   const nodes = usePolled("nodes/", Infinity).data?.nodes ?? [];
   if (!since) return null;
-  const others = nodes.map((node) => node.address.address_field).filter((address) => address !== location.host);
-  return html`<${Banner} tone="bad"><p><strong>${location.host} has not answered for ${duration((Date.now() - since) / 1000)}.</strong>
+  const others = nodes.filter((node) => node.liveness_status === LIVE).map(addressOf).filter((address) => address !== location.host);
+  return html`<${Banner} tone="bad"><p><strong>${location.host} has not answered for ${duration((Date.now() - since) / 1000)}.</strong>${" "}
     What you see is from before ${moment(since)}. ${others.length > 0 && html`Any other node answers for all: ${others.map(
       (address) => html`<a key=${address} href=${`${location.protocol}//${address}/${location.hash}`}>${address}</a> `,
     )}`}</p><//>`;
 }
 
-function EndedDialog() {
-  const close = () => {
-    login.value = { state: "out", me: null };
-  };
-  return html`<${Dialog} title="Log in again" onClose=${close}><${LoginForm} isOver /><//>`;
+/** A session that ended takes nothing from the screen: who leaves the dialog can go on reading, and log in later. */
+function Ended() {
+  const [isOpen, setOpen] = useState(true);
+  return html`<${Banner} tone="warn"><p><strong>Your session has ended.</strong> Nothing here is refreshed until you
+    <button type="button" class="small" onClick=${() => setOpen(true)}>log in again</button></p><//>
+    ${isOpen && html`<${Dialog} title="Log in again" onClose=${() => setOpen(false)}><${LoginForm} isOver /><//>`}`;
 }
 
 function Help({ onClose }) {

@@ -2,10 +2,12 @@
 
 import uPlot from "uplot";
 import { effect, html, signal, useEffect, useMemo, useRef, useState } from "./html.js";
+import { minuteOfDay } from "./format.js";
 import { alone, nearestIndex, tabulated, valueAt } from "./series.js";
 
 const HEIGHT_PX = 170;
 const HOUR_S = 3600;
+const DATE = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const STEP_S = 60; // an arrow key, a row of the table: readings come once a minute
 const FAR_STEPS = 10; // page up, page down
 
@@ -35,31 +37,41 @@ new MutationObserver(() => {
 export function Chart({ title, times, lines, format, height = HEIGHT_PX, from, to, empty, isTable, onTable }) {
   const [isOwnTable, setOwnTable] = useState(false);
   const asTable = isTable ?? isOwnTable;
-  const isEmpty = !lines.some((line) => line.values.some((value) => (value ?? null) !== null));
-  const at = pointed.value;
-  const index = at === null ? times.length - 1 : nearestIndex(times, at);
-  const figureOf = (line) => `${format(valueAt(line.values, index))}${line.note ? ` ${line.note}` : ""}`;
   return html`<figure class="chart">
-    <figcaption>
-      <h3>${title}</h3>
-      <span class="chart-moment">${at !== null && index >= 0 && clockText(times[index])}</span>
-      <button type="button" class="quiet small" aria-pressed=${asTable} aria-label=${`${title} as a table`} onClick=${() => (onTable ?? setOwnTable)(!asTable)}>table</button>
-      <ul class="legend">${lines.map((line) => html`<li key=${line.label}><span class="swatch ${line.swatch ?? ""}" aria-hidden="true"></span>${line.label} <b>${figureOf(line)}</b></li>`)}</ul>
-    </figcaption>
+    <${Caption} title=${title} times=${times} lines=${lines} format=${format} asTable=${asTable} onTable=${onTable ?? setOwnTable} />
     ${asTable
       ? html`<${Figures} title=${title} times=${times} lines=${lines} format=${format} height=${height} />`
-      : html`<${Plot} title=${title} times=${times} lines=${lines} format=${format} height=${height} from=${from} to=${to}
-          said=${lines.map((line) => `${line.label} ${figureOf(line)}`).join(", ")} index=${index}>
-          ${isEmpty && empty && html`<p class="plot-empty">${empty}</p>`}<//>`}
+      : html`<${Plot} title=${title} times=${times} lines=${lines} format=${format} height=${height} from=${from} to=${to} empty=${empty} />`}
   </figure>`;
 }
 
+/** The legend, with the figures of the moment that all charts show, else the newest. */
+function Caption({ title, times, lines, format, asTable, onTable }) {
+  const index = shownIndex(times, pointed.value);
+  return html`<figcaption>
+    <h3>${title}</h3>
+    <span class="chart-moment">${pointed.value !== null && index >= 0 && clockText(times[index])}</span>
+    <button type="button" class="quiet small" aria-pressed=${asTable} aria-label=${`${title} as a table`} onClick=${() => onTable(!asTable)}>table</button>
+    <ul class="legend">${lines.map((line) => html`<li key=${line.label}><span class="swatch ${line.swatch ?? ""}" aria-hidden="true"></span>${line.label} <b>${figureText(line, index, format)}</b></li>`)}</ul>
+  </figcaption>`;
+}
+
+function shownIndex(times, at) {
+  return at === null ? times.length - 1 : nearestIndex(times, at);
+}
+
+function figureText(line, index, format) {
+  return `${format(valueAt(line.values, index))}${line.note ? ` ${line.note}` : ""}`;
+}
+
 /** The canvas. With the keyboard it is a slider over its moments. */
-function Plot({ title, times, lines, format, height, from, to, said, index, children }) {
+function Plot({ title, times, lines, format, height, from, to, empty }) {
   const place = useRef();
   const plot = useRef();
   const shown = useRef();
   shown.current = { from, to };
+  const [hasFocus, setFocus] = useState(false);
+  const index = shownIndex(times, hasFocus ? pointed.value : null);
   const shape = `${lines.map((line) => line.label + line.colour).join()}|${shade.value}`;
 
   useEffect(() => {
@@ -82,12 +94,19 @@ function Plot({ title, times, lines, format, height, from, to, said, index, chil
     event.preventDefault();
     pointed.value = moved;
   };
-  const leave = () => {
+  const onBlur = () => {
+    setFocus(false);
     pointed.value = null;
   };
+  const said = lines.map((line) => `${line.label} ${figureText(line, index, format)}`).join(", ");
   return html`<div class="plot" ref=${place} style=${{ height: `${height}px` }} tabindex="0" role="slider" aria-orientation="horizontal"
     aria-label=${`${title}, by time`} aria-valuemin=${times[0] ?? 0} aria-valuemax=${times.at(-1) ?? 0} aria-valuenow=${times[index] ?? 0}
-    aria-valuetext=${times.length ? `${clockText(times[index])}: ${said}` : "nothing known"} onKeyDown=${onKeyDown} onBlur=${leave}>${children}</div>`;
+    aria-valuetext=${times.length ? `${clockText(times[index])}: ${said}` : "nothing known"}
+    onKeyDown=${onKeyDown} onFocus=${() => setFocus(true)} onBlur=${onBlur}>${empty && isEmpty(lines) && html`<p class="plot-empty">${empty}</p>`}</div>`;
+}
+
+function isEmpty(lines) {
+  return !lines.some((line) => line.values.some((value) => (value ?? null) !== null));
 }
 
 /** Where a key leads: a moment, null for none of them, undefined for a key that means nothing here. */
@@ -105,7 +124,7 @@ function movedTo(key, times, index) {
 
 function moveCursor(plot, at) {
   const left = at === null ? -10 : plot.valToPos(at, "x");
-  plot.setCursor({ left, top: at === null ? -10 : plot.over.clientHeight / 2 }, false);
+  plot.setCursor({ left, top: at === null ? -10 : 10 }, false);
 }
 
 function Figures({ title, times, lines, format, height }) {
@@ -144,7 +163,7 @@ function options(lines, format, width, height, shown) {
       y: { range: (_, min, max) => [Math.min(0, min ?? 0), top(max)] },
     },
     axes: [
-      { ...axis, size: 28, space: 70, values: (_, splits) => splits.map(clock(splits)) },
+      { ...axis, size: 24, space: 70, values: (_, splits) => splits.map(clock(splits)) },
       { ...axis, size: 62, space: 36, values: (_, splits) => splits.map((each) => format(each)) },
     ],
     series: [{}, ...lines.map((line) => ({ label: line.label, stroke: colour(line.colour), width: 1.5, spanGaps: false, points }))],
@@ -165,12 +184,11 @@ function top(max) {
 
 function clock(splits) {
   const isLong = splits.at(-1) - splits[0] > 48 * HOUR_S;
-  return (seconds) =>
-    new Date(seconds * 1000).toLocaleString("en-GB", isLong ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit" });
+  return isLong ? (seconds) => DATE.format(seconds * 1000) : clockText;
 }
 
 function clockText(seconds) {
-  return new Date(seconds * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+  return minuteOfDay(seconds * 1000);
 }
 
 /** A CSS variable's colour as the canvas takes it: light-dark() is resolved by an element that has it. */

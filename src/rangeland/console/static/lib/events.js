@@ -1,6 +1,6 @@
 // Events in words: what an event says, how much it matters, which page of them follows which. Pure.
 
-import { duration, moment, plural } from "./format.js";
+import { dayOf, duration, moment, plural } from "./format.js";
 
 /** What each type is called where one is chosen, its tone, and its sentence. `at`: when it happened, ms since 1970. */
 const TYPES = {
@@ -230,10 +230,6 @@ function before(ns, laterMs) {
 
 function milliseconds(ns) {
   return Math.round(ns / 1e6);
-}
-
-function dayOf(ms) {
-  return new Date(ms).toLocaleDateString("en-CA");
 }
 
 function urlSafe(base64) {

@@ -1,6 +1,11 @@
 // Figures and moments as people read them. Each takes undefined for what is not known, and shows an en dash.
 
 export const UNKNOWN = "–";
+// made once: making one takes longer than a thousand uses
+const WHOLE = new Intl.NumberFormat("en-GB");
+const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+const MINUTE = new Intl.DateTimeFormat("en-GB", { timeStyle: "short" });
+const DAY = new Intl.DateTimeFormat("en-CA");
 const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];
 
 export function bytes(count) {
@@ -22,8 +27,8 @@ export function count(number) {
   for (const [limit, unit] of [[1e9, "G"], [1e6, "M"], [1e4, "k"]]) {
     if (size >= limit) return `${(number / (unit === "k" ? 1e3 : limit)).toPrecision(3)} ${unit}`;
   }
-  if (size >= 100 || Number.isInteger(number)) return Math.round(number).toLocaleString("en-GB");
-  return size >= 0.1 ? number.toFixed(1) : number.toFixed(2);
+  if (size >= 100 || Number.isInteger(number)) return WHOLE.format(Math.round(number));
+  return size >= 1 ? number.toFixed(1) : String(Number(number.toFixed(2)));
 }
 
 export function rate(perSecond) {
@@ -50,10 +55,25 @@ export function duration(seconds) {
 export function moment(when) {
   const date = new Date(when);
   if (Number.isNaN(date.getTime()) || date.getFullYear() < 1971) return UNKNOWN;
-  const time = date.toLocaleTimeString("en-GB");
+  const time = TIME.format(date);
   return date.toDateString() === new Date().toDateString()
     ? time
-    : `${date.toLocaleDateString("en-CA")} ${time}`;
+    : `${dayOf(date)} ${time}`;
+}
+
+/** 16:05:09. `date`: a Date, or ms since 1970. */
+export function timeOfDay(date) {
+  return TIME.format(date);
+}
+
+/** 16:05 */
+export function minuteOfDay(date) {
+  return MINUTE.format(date);
+}
+
+/** 2026-11-29, in the browser's time zone as all moments are. */
+export function dayOf(date) {
+  return DAY.format(date);
 }
 
 export function nanoseconds(ns) {
@@ -62,5 +82,5 @@ export function nanoseconds(ns) {
 
 /** "1 node", "3 nodes". */
 export function plural(number, word, words = `${word}s`) {
-  return `${number.toLocaleString("en-GB")} ${number === 1 ? word : words}`;
+  return `${WHOLE.format(number)} ${number === 1 ? word : words}`;
 }

@@ -3,7 +3,7 @@
 import { html, useEffect, useMemo, useState } from "../lib/html.js";
 import { request, usePolled } from "../lib/api.js";
 import { NO_LOG, TYPE_CHOICES, byDay, dayWords, eventView, matching, withPage } from "../lib/events.js";
-import { moment, plural } from "../lib/format.js";
+import { moment, plural, timeOfDay } from "../lib/format.js";
 import { setParams } from "../lib/route.js";
 import { Badge, Dot, Empty, Facts, FilterChoice, FilterText, Freshness, Heading, NodeName, announce } from "../lib/ui.js";
 
@@ -81,7 +81,7 @@ function Event({ view, isOpen }) {
   };
   return html`<li><details open=${isOpen} onToggle=${onToggle}>
     <summary>
-      <time datetime=${new Date(view.at).toISOString()}>${new Date(view.at).toLocaleTimeString("en-GB")}</time>
+      <time datetime=${new Date(view.at).toISOString()}>${timeOfDay(view.at)}</time>
       <${Dot} tone=${view.tone} />
       <span class="event-sentence">${view.sentence}</span>
       <${Badge} tone=${view.tone}>${view.words}<//>

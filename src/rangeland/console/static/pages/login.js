@@ -21,7 +21,7 @@ export function LoginForm({ isOver = false }) {
   return html`<form class="login" onSubmit=${onSubmit}>
     ${isOver && html`<p>Your session has ended. Log in again to go on; what is on the screen stays.</p>`}
     <label class="field"><span>PostgreSQL role</span>
-      <input ref=${name} name="username" autocomplete="username" autocapitalize="none" spellcheck="false" required /></label>
+      <input ref=${name} name="username" autofocus autocomplete="username" autocapitalize="none" spellcheck="false" required /></label>
     <label class="field"><span>Password</span>
       <input name="password" type="password" autocomplete="current-password" required /></label>
     <p class="bad" role="alert">${state.error || login.value.reason || ""}</p>

@@ -2,12 +2,17 @@
 
 import { html } from "../lib/html.js";
 import { usePolled } from "../lib/api.js";
+import { Spark } from "../lib/chart.js";
 import { bytes, count, duration, moment, plural } from "../lib/format.js";
-import { LIVENESS, addressOf, figures, serverVersion } from "../lib/nodes.js";
+import { LIVENESS, addressOf, ageOf, byNeed, figures, serverVersion } from "../lib/nodes.js";
 import { href } from "../lib/route.js";
+import { sampled, seriesOf } from "../lib/series.js";
 import { Badge, Banner, Code, Dot, Empty, Facts, Freshness, Heading, Meter, NodeName } from "../lib/ui.js";
 
 const REFRESH_MS = 5000;
+const CONNECTIONS = "sql.conns";
+const HISTORY_MS = 60_000; // a point comes once a minute
+const HOUR_S = 3600;
 const TONES = { critical: "bad", warning: "warn", info: "note" };
 
 export function OverviewPage({ params }) {
@@ -80,31 +85,47 @@ function evidenceText(name, value) {
 }
 
 function Nodes({ nodes, openId, isKnown }) {
+  const history = usePolled(`history/?metrics=${CONNECTIONS}&since_s=${HOUR_S}`, HISTORY_MS);
   return html`<section aria-label="Nodes"><h2>Nodes</h2>
     <table class="nodes"><thead><tr>
       <th scope="col">Node</th><th scope="col">State</th><th scope="col">Server</th><th scope="col">Up for</th>
       <th scope="col">Connections</th><th scope="col">Storage</th><th scope="col">Replication lag</th>
     </tr></thead>
-    <tbody>${nodes.map((node) => html`<${Node} key=${node.node_id} node=${node} isOpen=${node.node_id === openId} />`)}</tbody></table>
+    <tbody>${byNeed(nodes).map((node) => html`<${Node} key=${node.node_id} node=${node} isOpen=${node.node_id === openId}
+      ageS=${ageOf(node, nodes)} lastHour=${lastHour(history, node.node_id)} />`)}</tbody></table>
     ${isKnown && nodes.length === 0 && html`<${Empty}>This node knows of no node yet.<//>`}
   </section>`;
 }
 
-function Node({ node, isOpen }) {
+/** A node's connections of the last hour, a figure a minute; [] where its history isn't known. */
+function lastHour({ data, at }, nodeId) {
+  const node = data?.nodes.find((each) => each.node_id === nodeId);
+  if (!node) return [];
+  const to = at / 1000;
+  return sampled(seriesOf(node, CONNECTIONS), { from: to - HOUR_S, to, stepSeconds: Math.max(60, node.step_seconds) });
+}
+
+function Node({ node, isOpen, ageS, lastHour: connections }) {
   const { word, tone } = LIVENESS[node.liveness_status];
   const of = figures(node);
   const isUp = of["pg.uptime.seconds"] !== undefined;
   const used = of["pg.connections"] / of["pg.connections.max"];
   const disk = 1 - of["capacity.available"] / of.capacity;
-  return html`<tr class=${isOpen ? "open" : ""}>
+  return html`<tr class=${`${isOpen ? "open" : ""} ${ageS ? "old" : ""}`}>
     <th scope="row" data-label="Node"><${NodeName} id=${node.node_id} /><span class="quiet">${addressOf(node)}</span></th>
-    <td data-label="State"><${Badge} tone=${tone}>${word}<//> ${node.role && html`<${Badge} tone=${node.role === "primary" ? "primary" : "off"}>${node.role}<//>`}</td>
+    <td data-label="State"><${Badge} tone=${tone}>${word}<//> ${node.role && html`<${Badge} tone=${node.role === "primary" ? "primary" : "off"}>${node.role}<//>`}
+      ${ageS > 0 && html`<span class="quiet">figures from ${moment(node.updated_at / 1e6)}, ${duration(ageS)} ago</span>`}</td>
     <td data-label="Server"><span>PostgreSQL ${serverVersion(node)}</span><span class="quiet">${node.sql_address.address_field}</span></td>
     <td data-label="Up for">${isUp ? duration(of["pg.uptime.seconds"]) : "–"}</td>
-    <td data-label="Connections"><${Meter} ratio=${used} label="connections used">${isUp ? `${of["pg.connections"]} of ${of["pg.connections.max"]}` : "–"}<//></td>
+    <td data-label="Connections"><div class="with-spark"><${Meter} ratio=${used} label="connections used">${isUp ? `${of["pg.connections"]} of ${of["pg.connections.max"]}` : "–"}<//>
+      ${hasLine(connections) && html`<a href=${href(["charts"])} title="Connections of the last hour: all charts"><${Spark} values=${connections} label=${`connections of node ${node.node_id} in the last hour`} /></a>`}</div></td>
     <td data-label="Storage"><${Meter} ratio=${disk} label="disk used">${isUp ? `${bytes(of["capacity.used"])}, ${bytes(of["capacity.available"])} free` : "–"}<//></td>
     <td data-label="Replication lag">${lagOf(node, of)}</td>
   </tr>`;
+}
+
+function hasLine(values) {
+  return values.filter((value) => value !== null).length > 1;
 }
 
 function lagOf(node, of) {
