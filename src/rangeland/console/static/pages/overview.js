@@ -86,13 +86,14 @@ function evidenceText(name, value) {
 
 function Nodes({ nodes, openId, isKnown }) {
   const history = usePolled(`history/?metrics=${CONNECTIONS}&since_s=${HOUR_S}`, HISTORY_MS);
+  const hasNoHistory = !history.data && history.error?.status === 404; // an older node's
   return html`<section aria-label="Nodes"><h2>Nodes</h2>
     <table class="nodes"><thead><tr>
       <th scope="col">Node</th><th scope="col">State</th><th scope="col">Server</th><th scope="col">Up for</th>
       <th scope="col">Connections</th><th scope="col">Storage</th><th scope="col">Replication lag</th>
     </tr></thead>
     <tbody>${byNeed(nodes).map((node) => html`<${Node} key=${node.node_id} node=${node} isOpen=${node.node_id === openId}
-      ageS=${ageOf(node, nodes)} lastHour=${lastHour(history, node.node_id)} />`)}</tbody></table>
+      ageS=${ageOf(node, nodes)} lastHour=${hasNoHistory ? null : lastHour(history, node.node_id)} />`)}</tbody></table>
     ${isKnown && nodes.length === 0 && html`<${Empty}>This node knows of no node yet.<//>`}
   </section>`;
 }
@@ -118,14 +119,17 @@ function Node({ node, isOpen, ageS, lastHour: connections }) {
     <td data-label="Server"><span>PostgreSQL ${serverVersion(node)}</span><span class="quiet">${node.sql_address.address_field}</span></td>
     <td data-label="Up for">${isUp ? duration(of["pg.uptime.seconds"]) : "–"}</td>
     <td data-label="Connections"><div class="with-spark"><${Meter} ratio=${used} label="connections used">${isUp ? `${of["pg.connections"]} of ${of["pg.connections.max"]}` : "–"}<//>
-      ${hasLine(connections) && html`<a href=${href(["charts"])} title="Connections of the last hour: all charts"><${Spark} values=${connections} label=${`connections of node ${node.node_id} in the last hour`} /></a>`}</div></td>
+      ${connections && html`<${LastHour} nodeId=${node.node_id} values=${connections} />`}</div></td>
     <td data-label="Storage"><${Meter} ratio=${disk} label="disk used">${isUp ? `${bytes(of["capacity.used"])}, ${bytes(of["capacity.available"])} free` : "–"}<//></td>
     <td data-label="Replication lag">${lagOf(node, of)}</td>
   </tr>`;
 }
 
-function hasLine(values) {
-  return values.filter((value) => value !== null).length > 1;
+/** A small line that leads to the charts. Its place is there before there are two points. */
+function LastHour({ nodeId, values }) {
+  const hasLine = values.filter((value) => value !== null).length > 1;
+  const words = `connections of node ${nodeId} in the last hour`;
+  return html`<span class="spark-place">${hasLine && html`<a href=${href(["charts"])} title=${words}><${Spark} values=${values} label=${words} /></a>`}</span>`;
 }
 
 function lagOf(node, of) {
