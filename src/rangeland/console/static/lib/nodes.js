@@ -44,12 +44,12 @@ export function serverVersion(node) {
 
 const COLOURS = 8;
 
-/** The CSS variable of a node's colour, the same in every chart. */
-export function colourOf(nodeId) {
-  return `--node-${((nodeId - 1) % COLOURS) + 1}`;
-}
-
 /** The class of a node's swatch, in the same colour. */
 export function swatchOf(nodeId) {
   return `n${((nodeId - 1) % COLOURS) + 1}`;
+}
+
+/** The CSS variable of a node's colour, the same in every chart. */
+export function colourOf(nodeId) {
+  return `--node-${((nodeId - 1) % COLOURS) + 1}`;
 }
