@@ -108,7 +108,7 @@ function Silence() {
 /** A session that ended takes nothing from the screen: who leaves the dialog can go on reading, and log in later. */
 function Ended() {
   const [isOpen, setOpen] = useState(true);
-  return html`<${Banner} tone="warn"><p><strong>Your session has ended.</strong> Nothing here is refreshed until you
+  return html`<${Banner} tone="warn"><p><strong>Your session has ended.</strong> Nothing here is refreshed until you${" "}
     <button type="button" class="small" onClick=${() => setOpen(true)}>log in again</button></p><//>
     ${isOpen && html`<${Dialog} title="Log in again" onClose=${() => setOpen(false)}><${LoginForm} isOver /><//>`}`;
 }

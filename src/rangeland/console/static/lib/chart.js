@@ -137,12 +137,6 @@ function Figures({ title, times, lines, format, height }) {
   </div>`;
 }
 
-/** The last figure that is known. */
-export function latest(values) {
-  for (let index = values.length - 1; index >= 0; index -= 1) if (values[index] !== null) return values[index];
-  return undefined;
-}
-
 function aligned(times, lines) {
   return [times, ...lines.map((line) => line.values)];
 }
@@ -157,7 +151,7 @@ function options(lines, format, width, height, shown) {
     height,
     cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
     legend: { show: false },
-    padding: [8, 8, 0, 0],
+    padding: [8, 18, 0, 0],
     scales: {
       x: { time: true, range: (_, min, max) => [shown.current.from ?? min, shown.current.to ?? max] },
       y: { range: (_, min, max) => [Math.min(0, min ?? 0), top(max)] },

@@ -5,13 +5,21 @@ import { colourOf, swatchOf } from "./nodes.js";
 import { combined, joined, rates, seriesOf, shares, withGaps } from "./series.js";
 
 const bytesRate = (perSecond) => (perSecond === undefined ? bytes(undefined) : `${bytes(perSecond)}/s`);
-const perMinute = (perSecond) => (perSecond === undefined ? count(undefined) : `${count(perSecond * 60)}/min`);
+const minuteRate = (perMinute) => (perMinute === undefined ? count(undefined) : `${count(perMinute)}/min`);
 
 const gauge = (name) => ({ metrics: [name], read: (node) => seriesOf(node, name) });
 const counter = (name) => ({ metrics: [name], read: (node) => rates(seriesOf(node, name), node.step_seconds) });
 const counters = (a, b, combine) => ({
   metrics: [a, b],
   read: (node) => combine(rates(seriesOf(node, a), node.step_seconds), rates(seriesOf(node, b), node.step_seconds)),
+});
+/** What happens rarely is told per minute. */
+const rare = ({ metrics, read }) => ({
+  metrics,
+  read: (node) => {
+    const { times, values } = read(node);
+    return { times, values: values.map((value) => (value === null ? null : value * 60)) };
+  },
 });
 const sum = (a, b) => combined(a, b, (one, other) => one + other);
 
@@ -33,7 +41,7 @@ export const GROUPS = [
       { name: "rows-written", title: "Rows written", format: rate, ...counter("pg.tuples.written") },
       { name: "hits", title: "Blocks found in the buffer cache", format: percent, ...counters("pg.cache.hits", "pg.cache.misses", shares) },
       { name: "temp", title: "Temporary files written", format: bytesRate, ...counter("pg.temp.bytes") },
-      { name: "deadlocks", title: "Deadlocks", format: perMinute, ...counter("pg.deadlocks") },
+      { name: "deadlocks", title: "Deadlocks", format: minuteRate, ...rare(counter("pg.deadlocks")) },
     ],
   },
   {
@@ -41,7 +49,7 @@ export const GROUPS = [
     charts: [
       { name: "lag", title: "Replication lag", format: bytes, ...gauge("pg.replication.lag.bytes") },
       { name: "wal", title: "WAL written", format: bytesRate, ...counter("pg.wal.bytes") },
-      { name: "checkpoints", title: "Checkpoints and restartpoints", format: perMinute, ...counters("pg.checkpoints.timed", "pg.checkpoints.requested", sum) },
+      { name: "checkpoints", title: "Checkpoints and restartpoints", format: minuteRate, ...rare(counters("pg.checkpoints.timed", "pg.checkpoints.requested", sum)) },
     ],
   },
   {
@@ -51,7 +59,7 @@ export const GROUPS = [
       { name: "load", title: "Load, mean of a minute", format: count, ...gauge("sys.host.load.1m") },
       { name: "memory", title: "Memory available", format: bytes, ...gauge("sys.host.memory.available") },
       { name: "disk-used", title: "Databases and WAL on disk", format: bytes, ...gauge("capacity.used") },
-      { name: "disk-free", title: "Disk free", format: bytes, limit: "capacity", ...gauge("capacity.available") },
+      { name: "disk-free", title: "Disk free", format: bytes, ...gauge("capacity.available") },
       { name: "rss", title: "Memory of the node's process", format: bytes, ...gauge("sys.rss") },
     ],
   },
