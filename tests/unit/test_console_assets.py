@@ -215,7 +215,7 @@ def test_a_directory_without_a_page_serves_none(tmp_path: Path) -> None:
 
 def test_every_bare_import_is_in_the_import_map() -> None:
     """Of our modules and of the vendored ones; and each of its entries is a file."""
-    bare = re.compile(r"""(?:\bfrom|\bimport)\s*\(?["']([^."'/][^"']*)["']""")
+    bare = re.compile(r"""(?:\bfrom|\bimport)\s*\(?["']([^."'/\s][^"'\s]*)["']""")
     found = {name for path in STATIC.rglob("*.js") for name in bare.findall(path.read_text("utf-8"))}
     ours = {name for name in found if name.startswith(("lib/", "pages/"))}
     assert found - ours <= IMPORTS.keys()
