@@ -6,12 +6,18 @@ import { isPaused, logOut, login, recognise, refreshAll, silentSince, usePolled 
 import { duration, moment } from "./lib/format.js";
 import { go, href, route } from "./lib/route.js";
 import { Banner, Dialog, announce, spoken } from "./lib/ui.js";
+import { DatabasePage, DatabasesPage } from "./pages/databases.js";
+import { HotRangesPage } from "./pages/hot-ranges.js";
 import { LoginForm, LoginPage } from "./pages/login.js";
 import { OverviewPage } from "./pages/overview.js";
+import { RangePage } from "./pages/range.js";
+import { TablePage } from "./pages/table.js";
 
 // In the order of the navigation; `key` after "g" opens it. `names` are the first parts of a page's address.
 const PAGES = [
   { title: "Overview", names: ["overview"], key: "o", page: () => OverviewPage },
+  { title: "Hot ranges", names: ["hot-ranges", "ranges"], key: "h", page: ([name, id]) => (name === "ranges" && id ? RangePage : HotRangesPage) },
+  { title: "Databases", names: ["databases"], key: "d", page: ([, database, table]) => (table ? TablePage : database ? DatabasePage : DatabasesPage) },
 ];
 const THEMES = ["system", "light", "dark"];
 

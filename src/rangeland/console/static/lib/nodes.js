@@ -30,3 +30,10 @@ const COLOURS = 8;
 export function colourOf(nodeId) {
   return `--node-${((nodeId - 1) % COLOURS) + 1}`;
 }
+
+/** How far a standby's copy is behind, as far as it said when it was last asked; undefined of a primary. */
+export function lagOf(node) {
+  const of = figures(node);
+  const lag = of["pg.replication.lag.bytes"];
+  return node.role === "standby" && lag !== undefined ? { bytes: lag, seconds: of["pg.replication.delay.seconds"] ?? 0 } : undefined;
+}

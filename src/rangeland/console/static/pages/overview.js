@@ -3,7 +3,7 @@
 import { html } from "../lib/html.js";
 import { usePolled } from "../lib/api.js";
 import { bytes, count, duration, moment, plural } from "../lib/format.js";
-import { LIVENESS, addressOf, figures, serverVersion } from "../lib/nodes.js";
+import { LIVENESS, addressOf, figures, lagOf, serverVersion } from "../lib/nodes.js";
 import { href } from "../lib/route.js";
 import { Badge, Banner, Code, Dot, Empty, Facts, Freshness, Heading, Meter, NodeName } from "../lib/ui.js";
 
@@ -103,14 +103,14 @@ function Node({ node, isOpen }) {
     <td data-label="Up for">${isUp ? duration(of["pg.uptime.seconds"]) : "–"}</td>
     <td data-label="Connections"><${Meter} ratio=${used} label="connections used">${isUp ? `${of["pg.connections"]} of ${of["pg.connections.max"]}` : "–"}<//></td>
     <td data-label="Storage"><${Meter} ratio=${disk} label="disk used">${isUp ? `${bytes(of["capacity.used"])}, ${bytes(of["capacity.available"])} free` : "–"}<//></td>
-    <td data-label="Replication lag">${lagOf(node, of)}</td>
+    <td data-label="Replication lag"><${Lag} node=${node} /></td>
   </tr>`;
 }
 
-function lagOf(node, of) {
-  if (node.role !== "standby" || of["pg.replication.lag.bytes"] === undefined) return html`<span class="quiet">–</span>`;
-  const seconds = of["pg.replication.delay.seconds"];
-  return html`<span>${bytes(of["pg.replication.lag.bytes"])}${seconds ? `, ${duration(seconds)}` : ""}</span>`;
+function Lag({ node }) {
+  const lag = lagOf(node);
+  if (!lag) return html`<span class="quiet">–</span>`;
+  return html`<span>${bytes(lag.bytes)}${lag.seconds ? `, ${duration(lag.seconds)}` : ""}</span>`;
 }
 
 function Progress({ running }) {
