@@ -1,7 +1,5 @@
 // Ranges (tables with their indexes and TOAST): what is made of the API's answers about them. No DOM here.
 
-import { plural } from "./format.js";
-
 const NUMBER_BASE = 2 ** 32; // a range's id is its database's number << 32 | its table's oid, and exact in a double
 const MOST_IDS = 100; // of one question for histories
 
@@ -153,7 +151,7 @@ export function synchronyOf(primaryFigures) {
   const all = primaryFigures["pg.replication.standbys"];
   const synchronous = primaryFigures["pg.replication.standbys.synchronous"];
   if (!all || synchronous === undefined) return { word: "", sentence: "" };
-  if (synchronous === 0) return { word: "asynchronous", sentence: `none of ${plural(all, "standby", "standbys")} is synchronous` };
-  if (synchronous >= all) return { word: "synchronous", sentence: `${plural(all, "standby", "standbys")}, synchronous` };
-  return { word: "", sentence: `${synchronous} of ${plural(all, "standby", "standbys")} synchronous` };
+  if (synchronous === 0) return { word: "asynchronous", sentence: `${all}, asynchronous` };
+  if (synchronous >= all) return { word: "synchronous", sentence: `${all}, synchronous` };
+  return { word: "", sentence: `${all}, ${synchronous} synchronous` };
 }

@@ -12,7 +12,7 @@ export function Parts({ sizes }) {
   return html`<div class="parts">
     <${PartsBar} sizes=${sizes} />
     <dl class="parts-figures">
-      ${partsOf(sizes).map((part) => html`<div key=${part.key}><dt><span class="swatch ${part.key}" aria-hidden="true"></span>${part.label}</dt>
+      ${partsOf(sizes).map((part) => html`<div key=${part.key}><dt><span class="swatch part-${part.key}" aria-hidden="true"></span>${part.label}</dt>
         <dd>${bytes(part.bytes)} <span class="quiet">${sizes.total_bytes ? percent(part.bytes / sizes.total_bytes) : ""}</span></dd></div>`)}
       <div><dt>all</dt><dd>${bytes(sizes.total_bytes)}</dd></div>
     </dl>
@@ -24,7 +24,7 @@ export function PartsBar({ sizes }) {
   const parts = partsOf(sizes);
   const words = parts.map((part) => `${part.label} ${bytes(part.bytes)}`).join(", ");
   return html`<span class="parts-bar" role="img" aria-label=${words} title=${words}>${parts.map(
-    (part) => part.bytes > 0 && html`<span key=${part.key} class="part ${part.key}" style=${{ flexGrow: part.bytes }}></span>`,
+    (part) => part.bytes > 0 && html`<span key=${part.key} class="part part-${part.key}" style=${{ flexGrow: part.bytes }}></span>`,
   )}</span>`;
 }
 

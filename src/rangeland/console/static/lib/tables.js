@@ -3,7 +3,7 @@
 
 import { databaseNumberOf } from "./ranges.js";
 
-const FIRST_PAGE = 200; // holds all ranges of most clusters
+const PAGE = 200; // ranges: all that most clusters have
 const SHARED_NUMBER = 1; // of the catalogues that all databases share
 
 /** Whether a path of the API can hold a name of a database or table. */
@@ -30,51 +30,55 @@ function isOf(range, database) {
 }
 
 /**
- * Where a database's ranges begin in the list of all, which is ordered by the databases' numbers: {number, offset}, or
- * null where it has none.
+ * Where a database's ranges begin in the list of all, which is ordered by the databases' numbers: {number, offset, rest,
+ * isLast}, or null where it has none. `rest` is what was read of the list from there on; `isLast`: it goes to its end.
  *
- * @param read (offset, limit) → promise of ranges; others' ranges are leapt over, not read
+ * @param read (offset, limit) → promise of ranges; a page that holds nothing but another database's is leapt from
  */
 export async function findDatabase(database, read) {
-  const page = await read(0, FIRST_PAGE);
-  const index = page.findIndex((range) => isOf(range, database));
-  if (index >= 0) return { number: databaseNumberOf(page[index].desc.range_id), offset: index };
-  if (page.length < FIRST_PAGE) return null;
-  let offset = FIRST_PAGE;
+  let offset = 0;
   for (;;) {
-    const [range] = await read(offset, 1);
-    if (!range) return null;
-    if (isOf(range, database)) return { number: databaseNumberOf(range.desc.range_id), offset };
-    offset = await endOf(databaseNumberOf(range.desc.range_id), offset, read);
+    const page = await read(offset, PAGE);
+    const index = page.findIndex((range) => isOf(range, database));
+    const isLast = page.length < PAGE;
+    if (index >= 0) return { number: numberOf(page[index]), offset: offset + index, rest: page.slice(index), isLast };
+    if (isLast) return null;
+    const end = offset + page.length;
+    offset = numberOf(page[0]) === numberOf(page.at(-1)) ? await nearEnd(numberOf(page[0]), end - 1, read) : end;
   }
 }
 
-/** The first offset behind the ranges of a database; `inside` is one of theirs. */
-async function endOf(number, inside, read) {
+function numberOf(range) {
+  return databaseNumberOf(range.desc.range_id);
+}
+
+/** An offset at most a page before the end of a database's ranges, and behind `inside`, which is one of theirs. */
+async function nearEnd(number, inside, read) {
   const isInside = async (offset) => {
     const [range] = await read(offset, 1);
-    return range !== undefined && databaseNumberOf(range.desc.range_id) === number;
+    return range !== undefined && numberOf(range) === number;
   };
   let low = inside;
-  let step = FIRST_PAGE;
+  let step = PAGE;
   while (await isInside(low + step)) {
     low += step;
     step *= 2;
   }
   let high = low + step;
-  while (high - low > 1) {
+  while (high - low > PAGE - 1) {
     const middle = Math.floor((low + high) / 2);
     if (await isInside(middle)) low = middle;
     else high = middle;
   }
-  return high;
+  return low + 1;
 }
 
 /** The first `count` ranges of a database, by the order in which tables were made: {number, ranges, hasMore}. */
 export async function readDatabaseRanges(database, count, read) {
   const found = await findDatabase(database, read);
   if (!found) return { number: undefined, ranges: [], hasMore: false };
-  const page = await read(found.offset, count + 1);
+  const isEnough = found.isLast || found.rest.length > count || !isOf(found.rest.at(-1), database);
+  const page = isEnough ? found.rest : await read(found.offset, count + 1);
   const ranges = page.filter((range) => isOf(range, database));
   return { number: found.number, ranges: ranges.slice(0, count), hasMore: ranges.length > count };
 }

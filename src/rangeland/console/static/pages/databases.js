@@ -102,11 +102,11 @@ function Tables({ name, isReachable, params }) {
   const rows = matching(known.map((row) => (row.range ? row : withDetail(row, details.get(pathOf(row))?.data))), params.q);
   const sort = params.sort ?? "-size";
   const error = listed.error ?? sized.error;
-  const isAsked = Boolean((listed.data || !isReachable) && sized.data);
+  const isAsked = Boolean((listed.data || !isReachable) && sized.data) || Boolean(error); // rows don't change places then
   return html`
     <div class="filters"><${FilterText} name="q" label="Schema or table" value=${params.q} wide />
       ${error && html`<p class="bad" role="alert">${error.message}</p>`}</div>
-    <${Table} label=${`Tables of ${name}`} columns=${tableColumns(name)} rows=${sorted(rows, tableColumns(name), sort)}
+    <${Table} label=${`Tables of ${name}`} columns=${tableColumns(name)} rows=${isAsked ? sorted(rows, tableColumns(name), sort) : []}
       rowKey=${(row) => row.key} sort=${sort} onOpen=${(row) => open(name, row)}
       empty=${isAsked ? (known.length ? "No table is called so." : "It has no tables.") : "Asking…"} />
     ${Boolean(listed.data?.next || sized.data?.hasMore) && html`<p class="more"><span class="quiet">There are more tables. Filter and order are of those that are shown.</span>

@@ -62,8 +62,7 @@ function About({ id, info, nodes }) {
     ["writes go to", lease ? html`<${NodeName} id=${lease.replica.node_id} />` : "nobody: there is no primary"],
     ["term (timeline)", lease?.term],
     ["standbys", primary && synchronyOf(figures(primary)).sentence],
-    ["from key", html`<span class="mono">${info.span.start_key}</span>`],
-    ["to key", html`<span class="mono">${info.span.end_key}</span>`],
+    ["keys", html`<span class="wide"><span class="mono">${info.span.start_key}</span> to <span class="mono">${info.span.end_key}</span></span>`],
   ]} /></section>`;
 }
 
@@ -116,9 +115,12 @@ function LastHour({ id, nodeIds }) {
   const histories = history.data?.ranges ?? [];
   return html`<section aria-labelledby="hour"><h2 id="hour">The last hour</h2>
     ${history.data && !histories.length && html`<p class="quiet note">It was not among the busiest ranges of any server, so no rates were kept.</p>`}
-    ${history.error && !history.data && html`<p class="quiet note">There is no history: ${history.error.message}</p>`}
-    <div class="cards">${RATES.map((each) => html`<${RateChart} key=${each.key} each=${each} histories=${histories} nodeIds=${nodeIds} />`)}</div>
+    ${history.error && !history.data ? html`<p class="quiet note">${noHistoryText(history.error)}</p>` : html`<div class="cards">${RATES.map((each) => html`<${RateChart} key=${each.key} each=${each} histories=${histories} nodeIds=${nodeIds} />`)}</div>`}
   </section>`;
+}
+
+function noHistoryText(error) {
+  return error.status === 404 ? "The node that answers is of an older version, which keeps no history." : error.message;
 }
 
 function RateChart({ each, histories, nodeIds }) {

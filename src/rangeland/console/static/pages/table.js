@@ -35,24 +35,27 @@ function Unknown({ isReachable, error }) {
 }
 
 function Known({ database, table }) {
-  const ranges = useDatabaseRanges(database, RANGES_SEEN);
+  const ranges = useDatabaseRanges(database, table.kind === "partitioned table" ? RANGES_SEEN : 1); // one tells the number
+  const nodes = usePolled("nodes/", REFRESH_MS);
   const isRange = table.kind !== "partitioned table" && table.kind !== "foreign table";
   const rangeId = isRange && ranges.data?.number ? rangeIdOf(ranges.data.number, table.descriptor_id) : null;
   const range = usePolled(rangeId && `ranges/${rangeId}/`, SCANS_MS);
   const name = `${table.schema_name}.${table.table}`;
   const { copies, errors } = useMemo(() => rangeParts(range.data), [range.data]);
-  return html`<${About} database=${database} table=${table} rangeId=${rangeId} own=${copies[0]?.info} />
+  const nodeIds = range.data || !isRange ? copies.map((copy) => copy.nodeId) : (nodes.data?.nodes ?? []).map((node) => node.node_id);
+  return html`<${About} database=${database} table=${table} isRange=${isRange} rangeId=${rangeId} own=${copies[0]?.info} />
+    ${ranges.error && html`<p class="bad" role="alert">Its range can't be found: ${ranges.error.message}</p>`}
     ${errors.length > 0 && html`<${Banner} tone="bad">${errors.map((error) => html`<p key=${error.node_id}><strong>Scans on node ${error.node_id} are missing.</strong> ${error.message}</p>`)}<//>`}
     <section aria-labelledby="parts"><h2 id="parts">What it takes on disk</h2>${table.kind === "foreign table"
       ? html`<${Empty}>Nothing: its rows are elsewhere.<//>` : html`<${Parts} sizes=${table.sizes} />`}</section>
     ${table.kind === "partitioned table" && html`<${Partitions} database=${database} name=${name} table=${table} ranges=${ranges} />`}
     <section aria-labelledby="columns"><h2 id="columns">Columns</h2><${Columns} columns=${table.columns} /></section>
-    <section aria-labelledby="indexes"><h2 id="indexes">Indexes</h2><${UsedIndexes} table=${table} copies=${copies} errors=${errors} /></section>
+    <section aria-labelledby="indexes"><h2 id="indexes">Indexes</h2><${UsedIndexes} table=${table} copies=${copies} errors=${errors} nodeIds=${nodeIds} /></section>
     <section aria-labelledby="grants"><h2 id="grants">Grants</h2><${GrantList} grants=${table.grants} /></section>
     ${table.create_table_statement && html`<section aria-labelledby="statement"><h2 id="statement">Create statement</h2><${Code} text=${table.create_table_statement} label="Create statement" /></section>`}`;
 }
 
-function About({ database, table, rangeId, own }) {
+function About({ database, table, isRange, rangeId, own }) {
   const parent = own?.kind === "partition" ? keysOf(own) : null;
   return html`<section class="card" aria-label="About the table"><${Facts} facts=${[
     ["kind", table.kind],
@@ -62,7 +65,7 @@ function About({ database, table, rangeId, own }) {
     ["oid", table.descriptor_id],
     ["partition of", parent && html`<a href=${href(["databases", database, parent.name])}>${parent.name}</a>`],
     ["its keys", parent && html`<span class="mono">${parent.bound}</span>`],
-    ["range", rangeId && html`<a href=${href(["ranges", String(rangeId)])}>${rangeId}</a>`],
+    ["range", isRange ? (rangeId ? html`<a href=${href(["ranges", String(rangeId)])}>${rangeId}</a>` : "…") : ""],
   ]} /></section>`;
 }
 
@@ -76,16 +79,15 @@ function Columns({ columns }) {
   ]} />`;
 }
 
-function UsedIndexes({ table, copies, errors }) {
+function UsedIndexes({ table, copies, errors, nodeIds }) {
   const useByName = new Map(indexUse(copies, errors).map((index) => [index.name, index]));
   const indexes = indexesOf(table.indexes).map((index) => ({ ...useByName.get(index.name), ...index }));
-  return html`<${Indexes} indexes=${indexes} nodeIds=${copies.map((copy) => copy.nodeId)} />`;
+  return html`<${Indexes} indexes=${indexes} nodeIds=${nodeIds} />`;
 }
 
 function Partitions({ database, name, table, ranges }) {
   const partitions = useMemo(() => partitionsOf(name, ranges.data?.ranges ?? []), [name, ranges.data]);
   return html`<section aria-labelledby="partitions"><h2 id="partitions">Partitions</h2>
-    ${ranges.error && html`<p class="bad" role="alert">${ranges.error.message}</p>`}
     ${partitions.length > 0 && html`<${PlainTable} label="Partitions" rows=${partitions} rowKey=${(each) => each.name} columns=${[
       { key: "name", label: "Partition", cell: (each) => html`<a href=${isPathName(each.name) ? href(["databases", database, each.name]) : href(["ranges", String(each.range.desc.range_id)])}>${each.name}</a>` },
       { key: "bound", label: "Keys", cell: (each) => html`<span class="mono">${each.bound}</span>` },
