@@ -8,7 +8,7 @@ import { html } from "./html.js";
  * @param columns {key, label, isNumber?, cell?}…: `cell(row)` is what is shown, by default `row[key]`
  */
 export function PlainTable({ label, columns, rows, rowKey }) {
-  return html`<div class="scrolls" role="region" aria-label=${label} tabindex="0"><table class="plain">
+  return html`<div class="scrolls" role="group" aria-label=${label} tabindex="0"><table class="plain">
     <thead><tr>${columns.map((column) => html`<th key=${column.key} scope="col" class=${column.isNumber ? "number" : ""}>${column.label}</th>`)}</tr></thead>
     <tbody>${rows.map((row) => html`<tr key=${rowKey(row)}>${columns.map((column, index) => {
       const content = column.cell ? column.cell(row) : row[column.key];

@@ -136,11 +136,11 @@ function open(database, row) {
 
 function tableColumns(database) {
   return [
-    { key: "name", label: "Table", width: "minmax(0, 3fr)", cell: (row) => html`<${TableName} link=${linkOf(database, row)} row=${row} />`, title: (row) => row.name },
+    { key: "name", label: "Name", width: "minmax(0, 3fr)", cell: (row) => html`<${TableName} link=${linkOf(database, row)} row=${row} />`, title: (row) => row.name },
     { key: "kind", label: "Kind", width: "140px", hideBelow: 620, cell: (row) => row.kind ?? "–" },
     { key: "size", label: "Size", width: "90px", isNumber: true, value: (row) => row.sizes?.total_bytes, cell: (row) => bytes(row.sizes?.total_bytes) },
     { key: "parts", spoken: "Its parts", label: "", width: "minmax(80px, 1fr)", hideBelow: 760, cell: (row) => row.sizes && row.sizes.total_bytes > 0 && html`<${PartsBar} sizes=${row.sizes} />` },
-    { key: "table", label: "Rows", width: "90px", isNumber: true, hideBelow: 900, value: (row) => row.sizes?.table_bytes, cell: (row) => bytes(row.sizes?.table_bytes) },
+    { key: "table", label: "Table", width: "90px", isNumber: true, hideBelow: 900, value: (row) => row.sizes?.table_bytes, cell: (row) => bytes(row.sizes?.table_bytes) },
     { key: "indexes", label: "Indexes", width: "90px", isNumber: true, hideBelow: 900, value: (row) => row.sizes?.indexes_bytes, cell: (row) => bytes(row.sizes?.indexes_bytes) },
     { key: "toast", label: "TOAST", width: "90px", isNumber: true, hideBelow: 1000, value: (row) => row.sizes?.toast_bytes, cell: (row) => bytes(row.sizes?.toast_bytes) },
   ];
