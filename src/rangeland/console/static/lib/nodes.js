@@ -35,5 +35,6 @@ export function colourOf(nodeId) {
 export function lagOf(node) {
   const of = figures(node);
   const lag = of["pg.replication.lag.bytes"];
-  return node.role === "standby" && lag !== undefined ? { bytes: lag, seconds: of["pg.replication.delay.seconds"] ?? 0 } : undefined;
+  const isStandby = of["pg.replication.receiving"] !== undefined; // a silent node has no role, but its last figures
+  return isStandby && lag !== undefined ? { bytes: lag, seconds: of["pg.replication.delay.seconds"] ?? 0 } : undefined;
 }

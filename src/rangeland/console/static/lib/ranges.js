@@ -99,6 +99,11 @@ export function rangeParts(answer) {
   };
 }
 
+/** The nodes that hold a copy, or may hold one and could not be asked: what is shown of them keeps its place. */
+export function nodeIdsOf(copies, errors) {
+  return [...copies.map((copy) => copy.nodeId), ...errors.map((error) => error.node_id)].sort((a, b) => a - b);
+}
+
 /** The copy that tells most: the primary's, else the first one. */
 export function leadingCopy(copies) {
   return copies.find(({ nodeId, info }) => info.lease_history[0]?.replica.node_id === nodeId) ?? copies[0];

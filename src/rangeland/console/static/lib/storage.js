@@ -32,7 +32,7 @@ export function PartsBar({ sizes }) {
  * Indexes with their scans, a column for each node.
  *
  * @param indexes as `indexUse` has them; `isUnique`, `keys` and `stored`, where they are known, are shown, too
- * @param nodeIds of the nodes that hold a copy, and could be asked
+ * @param nodeIds of the nodes whose scans are shown
  */
 export function Indexes({ indexes, nodeIds }) {
   if (!indexes.length) return html`<${Empty}>It has no index.<//>`;

@@ -77,7 +77,7 @@ function useColumns(ranges, chosen, history) {
       ...RATES.map((each) => ({
         key: each.key,
         label: each.label,
-        width: each.key === chosen.key ? "minmax(116px, 1fr)" : "minmax(84px, 1fr)",
+        width: each.key === chosen.key ? "minmax(116px, 1fr)" : "minmax(98px, 1fr)",
         isNumber: true,
         hideBelow: each.key === chosen.key ? 0 : 860,
         value: (row) => row[each.field],

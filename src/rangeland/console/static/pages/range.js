@@ -6,7 +6,7 @@ import { Chart } from "../lib/chart.js";
 import { bytes, duration, moment, rate } from "../lib/format.js";
 import { colourOf, figures, lagOf } from "../lib/nodes.js";
 import { PlainTable } from "../lib/plain.js";
-import { RATES, alignedHistories, indexUse, leadingCopy, problemsOf, rangeParts, synchronyOf } from "../lib/ranges.js";
+import { RATES, alignedHistories, indexUse, leadingCopy, nodeIdsOf, problemsOf, rangeParts, synchronyOf } from "../lib/ranges.js";
 import { href } from "../lib/route.js";
 import { Indexes, Parts } from "../lib/storage.js";
 import { isPathName } from "../lib/tables.js";
@@ -41,11 +41,12 @@ function Unknown({ range, errors }) {
 
 function Known({ id, leading, copies, errors, nodes }) {
   const use = indexUse(copies, errors);
+  const nodeIds = nodeIdsOf(copies, errors);
   return html`<${About} id=${id} info=${leading.info} nodes=${nodes} />
     <section aria-labelledby="parts"><h2 id="parts">What it takes on disk</h2><${Parts} sizes=${leading.info.sizes} /></section>
     <section aria-labelledby="copies"><h2 id="copies">Copies</h2><${Copies} copies=${copies} errors=${errors} nodes=${nodes} /></section>
-    <section aria-labelledby="indexes"><h2 id="indexes">Indexes</h2><${Indexes} indexes=${use} nodeIds=${copies.map((copy) => copy.nodeId)} /></section>
-    <${LastHour} id=${id} nodeIds=${copies.map((copy) => copy.nodeId)} />`;
+    <section aria-labelledby="indexes"><h2 id="indexes">Indexes</h2><${Indexes} indexes=${use} nodeIds=${nodeIds} /></section>
+    <${LastHour} id=${id} nodeIds=${nodeIds} />`;
 }
 
 function About({ id, info, nodes }) {
@@ -113,13 +114,17 @@ function Behind({ row, node }) {
 function LastHour({ id, nodeIds }) {
   const history = usePolled(`ranges/hot/history/?range_id=${id}`, HISTORY_MS);
   const histories = history.data?.ranges ?? [];
+  const why = noHistoryText(history);
   return html`<section aria-labelledby="hour"><h2 id="hour">The last hour</h2>
-    ${history.data && !histories.length && html`<p class="quiet note">It was not among the busiest ranges of any server, so no rates were kept.</p>`}
-    ${history.error && !history.data ? html`<p class="quiet note">${noHistoryText(history.error)}</p>` : html`<div class="cards">${RATES.map((each) => html`<${RateChart} key=${each.key} each=${each} histories=${histories} nodeIds=${nodeIds} />`)}</div>`}
+    <${MissingNodes} errors=${history.data?.errors} what="Rates of the last hour" />
+    ${why ? html`<p class="quiet note">${why}</p>` : html`<div class="cards">${RATES.map((each) => html`<${RateChart} key=${each.key} each=${each} histories=${histories} nodeIds=${nodeIds} />`)}</div>`}
   </section>`;
 }
 
-function noHistoryText(error) {
+/** Why there is nothing to draw; "" where there is, or may be soon. */
+function noHistoryText({ data, error }) {
+  if (data) return data.ranges.length ? "" : "No server has kept rates of it: it was not among the busiest.";
+  if (!error) return "";
   return error.status === 404 ? "The node that answers is of an older version, which keeps no history." : error.message;
 }
 

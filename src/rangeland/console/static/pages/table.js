@@ -4,7 +4,7 @@ import { html, useMemo } from "../lib/html.js";
 import { usePolled } from "../lib/api.js";
 import { bytes, count, moment } from "../lib/format.js";
 import { PlainTable } from "../lib/plain.js";
-import { indexUse, rangeIdOf, rangeParts } from "../lib/ranges.js";
+import { indexUse, nodeIdsOf, rangeIdOf, rangeParts } from "../lib/ranges.js";
 import { href } from "../lib/route.js";
 import { Indexes, Parts } from "../lib/storage.js";
 import { defaultOf, indexesOf, isPathName, keysOf, partitionsOf } from "../lib/tables.js";
@@ -42,7 +42,7 @@ function Known({ database, table }) {
   const range = usePolled(rangeId && `ranges/${rangeId}/`, SCANS_MS);
   const name = `${table.schema_name}.${table.table}`;
   const { copies, errors } = useMemo(() => rangeParts(range.data), [range.data]);
-  const nodeIds = range.data || !isRange ? copies.map((copy) => copy.nodeId) : (nodes.data?.nodes ?? []).map((node) => node.node_id);
+  const nodeIds = range.data || !isRange ? nodeIdsOf(copies, errors) : (nodes.data?.nodes ?? []).map((node) => node.node_id);
   return html`<${About} database=${database} table=${table} isRange=${isRange} rangeId=${rangeId} own=${copies[0]?.info} />
     ${ranges.error && html`<p class="bad" role="alert">Its range can't be found: ${ranges.error.message}</p>`}
     ${errors.length > 0 && html`<${Banner} tone="bad">${errors.map((error) => html`<p key=${error.node_id}><strong>Scans on node ${error.node_id} are missing.</strong> ${error.message}</p>`)}<//>`}
