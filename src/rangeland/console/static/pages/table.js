@@ -52,7 +52,7 @@ function Known({ database, table }) {
     <section aria-labelledby="columns"><h2 id="columns">Columns</h2><${Columns} columns=${table.columns} /></section>
     <section aria-labelledby="indexes"><h2 id="indexes">Indexes</h2><${UsedIndexes} table=${table} copies=${copies} errors=${errors} nodeIds=${nodeIds} /></section>
     <section aria-labelledby="grants"><h2 id="grants">Grants</h2><${GrantList} grants=${table.grants} /></section>
-    ${table.create_table_statement && html`<section aria-labelledby="statement"><h2 id="statement">Create statement</h2><${Code} text=${table.create_table_statement} label="Create statement" /></section>`}`;
+    ${table.create_table_statement && html`<section aria-labelledby="statement"><h2 id="statement">Create statement</h2><${Code} text=${table.create_table_statement} label="SQL that creates it" /></section>`}`;
 }
 
 function About({ database, table, isRange, rangeId, own }) {
