@@ -70,6 +70,13 @@ class StrangerError(PeerError):
         super().__init__(text, reached=True)
 
 
+class OlderPeerError(PeerError):
+    """Another node doesn't know the question: it is of an older version."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, reached=True)
+
+
 class NotPrimaryError(RangelandError):
     """Something that only the primary's node may do was asked of another node."""
 

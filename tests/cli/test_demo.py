@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import psycopg
 import pytest
 
 import rangeland
+from fix_cluster import Api
 from rangeland.engine.account import server_account
 from rangeland.engine.ports import require_free_port
 from rangeland.errors import EngineError
@@ -135,6 +137,24 @@ def test_the_info_file_tells_a_program_what_it_needs(open_path: Path) -> None:
                 assert connection.execute(query.encode()).fetchone() == ("demo", True, True)
 
 
+def test_the_link_for_a_browser_logs_in_once(open_path: Path) -> None:
+    with running(open_path, "--nodes=2", "--no-load") as demo:
+        info = demo.wait_until_ready()
+        demo.wait_until_shown("Ctrl-C ends")
+        assert f"\nOpen in a browser, which logs in once: {info['console_url']}\n" in demo.screen
+        page, _, query = info["console_url"].partition("#/login?")
+        assert page == f"{info['nodes'][0]['http_url']}/"
+        api = Api(info["nodes"][1]["http_url"], Path(info["ca_cert"]))
+        answers = [api.request("POST", "login/", token="cookie", body=query) for _ in range(2)]
+        assert [answer.status for answer in answers] == [200, 401]
+        cookie = answers[0].headers["set-cookie"].partition(";")[0]
+        told = api.get("whoami/", "cookie", headers={"Cookie": cookie}).json
+        left = datetime.fromisoformat(told["expires_at"]) - datetime.now(UTC)
+        assert (told["username"], told["is_admin"]) == ("demo", True)
+        assert timedelta(hours=23) < left <= timedelta(hours=24)
+        assert demo.press_ctrl_c() == 0
+
+
 def test_no_password_is_in_a_process_title_or_a_file_of_others(open_path: Path) -> None:
     with running(open_path, "--nodes=2") as demo:
         info = demo.wait_until_ready()
@@ -214,6 +234,8 @@ def test_insecure_needs_no_login(open_path: Path) -> None:
         demo.wait_until_shown("Ctrl-C ends")
         assert info["ca_cert"] is None
         assert info["nodes"][0]["http_url"].startswith("http://")
+        assert info["console_url"] == f"{info['nodes'][0]['http_url']}/"
+        assert f"\nOpen in a browser: {info['console_url']}\n" in demo.screen
         lines = re.findall(r"^curl .*/nodes/$", demo.screen, re.MULTILINE)
         assert len(json.loads(_paste(lines))["nodes"]) == 1
 

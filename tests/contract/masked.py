@@ -40,6 +40,8 @@ KINDS_BY_NAME: dict[str, tuple[str, ...]] = {
     "store_metrics": ("zero or float",),
     "id": ("uuid", "hex", "base64"),
     "txn_id": ("uuid",),
+    "cluster_id": ("uuid",),
+    "expires_at": ("time",),
     "query_id": ("decimal",),
     "session": ("base64",),
     "build_tag": ("version",),

@@ -20,6 +20,7 @@ PROTECTED = (
     "users/",
     "databases/",
     "databases/pgbench/",
+    "whoami/",
 )
 REFERENCE_TOKEN = "CIGAiPis4fj3CBIQ3u0rRQJ3tD8yIqee4hipow=="  # well formed, and of nobody here
 NOT_VALIDATED = "the provided authentication session could not be validated\n"

@@ -113,7 +113,7 @@ def test_login_and_logout_do_not_exist_for_other_methods_than_post(
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
+        "/console",
         "/api/v2/",
         "/api/v1/nodes/",
         "/api/v2/nowhere/",

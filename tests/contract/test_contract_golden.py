@@ -118,6 +118,7 @@ CASES = {
     "database-tables": Case("databases/pgbench/tables/"),
     "table": Case("databases/pgbench/tables/golden.orders/"),
     "table-none": Case("databases/pgbench/tables/nothing/"),
+    "whoami": Case("whoami/"),
     "unknown-path": Case("nowhere/"),
 }
 CASES_WITHOUT_NODE_3 = {

@@ -18,6 +18,7 @@ PROTECTED = (
     "users/",
     "databases/",
     "databases/postgres/tables/",
+    "whoami/",
 )
 
 
@@ -58,6 +59,20 @@ def test_every_node_answers_for_all(apis: list[Api]) -> None:
 def test_parameters_are_checked_all_the_same(apis: list[Api]) -> None:
     assert apis[0].get("nodes/0/ranges/").text == "invalid node ID\n"
     assert apis[0].get("ranges/abc/").status == 404
+
+
+def test_everybody_is_root_without_an_end(apis: list[Api]) -> None:
+    answer = apis[1].get("whoami/").json
+    assert (answer["username"], answer["is_admin"], answer["node_id"]) == ("root", True, 2)
+    assert (answer["may_cancel"], "expires_at" in answer) == (False, False)
+
+
+def test_the_console_is_served_too_and_a_cookie_needs_no_tls(insecure: Cluster, apis: list[Api]) -> None:
+    """A browser would throw a cookie away that demands TLS."""
+    assert apis[0].get("/").headers["content-security-policy"].startswith("default-src 'none'; ")
+    form = f"username={insecure.username}&password={insecure.password}"
+    answer = apis[0].request("POST", "login/", token="cookie", body=form)
+    assert "; HttpOnly; SameSite=Strict; Max-Age=" in answer.headers["set-cookie"]
 
 
 def test_login_still_wants_a_password(insecure: Cluster, apis: list[Api]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import rangeland
 
 SOURCE = Path(rangeland.__file__).parent
-STARLETTE_USERS = ("api/", "node/http.py")  # the edge, and the port that serves it
+STARLETTE_USERS = ("api/", "console/", "node/http.py")  # the edge, and the port that serves it
 PURE = {"base64", "collections", "dataclasses", "functools", "heapq", "math", "msgspec", "operator", "re", "typing"}
 
 
@@ -20,7 +20,7 @@ def imported(path: Path) -> Iterator[str]:
             yield node.module or ""
 
 
-def test_a_status_is_chosen_in_api_only() -> None:
+def test_a_status_is_chosen_in_api_and_console_only() -> None:
     """Answers are Starlette's responses and HttpError: no other room can make one."""
     users = {
         path.relative_to(SOURCE).as_posix()

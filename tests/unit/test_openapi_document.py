@@ -158,7 +158,7 @@ def test_stability_is_the_contract_s() -> None:
         for each in methods.values()
         if each["x-stability"] != "stable"
     }
-    documented = {"events/", "nodes/{node_id}/ranges/", "problems/", "ranges/{range_id}/", "sessions/"}
+    documented = {"events/", "nodes/{node_id}/ranges/", "problems/", "ranges/{range_id}/", "sessions/", "whoami/"}
     assert unstable == {f"/api/v2/{path}" for path in documented} & DOCUMENT["paths"].keys()
 
 

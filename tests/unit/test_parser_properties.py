@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rangeland.api.hot_ranges import parse_hot_node_id
 from rangeland.api.login import _form
 from rangeland.api.ranges import parse_node_id, parse_range_ids
-from rangeland.api.replies import HttpError, takes_gzip
+from rangeland.api.replies import HttpError
 from rangeland.auth.password import is_plausible
 from rangeland.auth.session_token import SECRET_BYTES, MalformedTokenError, decode_token, encode_token
 from rangeland.cluster.peer_token import LEEWAY_S, LIFETIME_S, PeerTokens
@@ -37,6 +37,7 @@ from rangeland.merge.paging import (
     window,
 )
 from rangeland.pg.connection import parse_server_url
+from rangeland.wire.headers import takes_gzip
 from rangeland.wire.json import DecodeError, decode, encode
 from strategies import forms, id_lists, mangled, numbers, start_tokens, struct_bytes
 

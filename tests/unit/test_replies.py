@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from rangeland.api import replies
-from rangeland.api.replies import GZIP_IN_THREAD_FROM_BYTES, Body, takes_gzip
+from rangeland.api.replies import GZIP_IN_THREAD_FROM_BYTES, Body
+from rangeland.wire.headers import takes_gzip
 
 
 @pytest.mark.parametrize(

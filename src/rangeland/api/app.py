@@ -6,7 +6,7 @@ import asyncio
 import posixpath
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import structlog
@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rangeland.api.asking import Asking, begin
@@ -34,6 +34,14 @@ from rangeland.errors import NoPrimaryError, RangelandError
 SEND_TIMEOUT_S = 10.0  # a client that takes nothing for this long has vanished
 
 log = structlog.get_logger()
+
+
+class Beside(Protocol):
+    """Another app on the same port, such as the console."""
+
+    def has(self, path: str) -> bool: ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
 
 class _Digits(Convertor[str]):
@@ -58,8 +66,8 @@ register_url_convertor("digits", _Digits())
 register_url_convertor("name", _Name())
 
 
-def make_app(services: Services) -> ASGIApp:
-    """The ASGI application of a node."""
+def make_app(services: Services, beside: Beside | None = None) -> ASGIApp:
+    """The ASGI application of a node; `beside` it another one answers the paths that it has."""
     table = [
         (Route(path, _handler(endpoint, services), methods=[endpoint.method]), endpoint)
         for endpoint in ENDPOINTS
@@ -70,7 +78,9 @@ def make_app(services: Services) -> ASGIApp:
         exception_handlers={404: _no_such_path, 405: _wrong_method, Exception: _failed},
     )
     app.router.redirect_slashes = False
-    direct = ServerErrorMiddleware(_Direct(app, table, services), handler=_failed)
+    direct: ASGIApp = ServerErrorMiddleware(_Direct(app, table, services), handler=_failed)
+    if beside is not None:
+        direct = _Parted(direct, beside)
     # cleaned first: a redirect keeps remote_node_id
     return _Guarded(_Cleaned(Forwarded(direct, services)), services.traffic)
 
@@ -159,6 +169,22 @@ class _Direct:
         scope.update(route=route, path_params=path_params)
         response = await respond(begin(Request(scope, receive), self._services), endpoint)
         await response(scope, receive, send)
+
+
+class _Parted:
+    """Lead each path to the app that has it; to this API all that the other one doesn't claim."""
+
+    def __init__(self, app: ASGIApp, beside: Beside) -> None:
+        self._app = app
+        self._beside = beside
+        self._mount = Mount("/console", app=beside)  # all of it is one line of the metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._beside.has(scope["path"]):
+            scope["route"] = self._mount
+            await self._beside(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 def _paths_of(route: Route) -> list[tuple[str, dict[str, str]]]:

@@ -18,6 +18,7 @@ from rangeland.cluster.peer_token import WrongClockError
 from rangeland.errors import PeerError, RangelandError
 
 NOT_VALIDATED = "the provided authentication session could not be validated"
+COOKIE = "cookie"  # the session header's word for: see the cookie
 EVERYBODY = Caller("root", is_admin=True, is_monitor=True)  # the effective user of --insecure
 
 
@@ -50,7 +51,7 @@ def _token(asking: Asking) -> str:
     header = asking.session_header
     if not header:
         raise HttpError(401, "invalid session header")
-    return _cookie(asking) if header == "cookie" else header
+    return _cookie(asking) if header == COOKIE else header
 
 
 def _cookie(asking: Asking) -> str:

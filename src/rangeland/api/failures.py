@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from rangeland.api.authenticate import NOT_VALIDATED
-from rangeland.api.login import NO_ACCOUNT, NO_PRIMARY, NOT_CHECKED
+from rangeland.api.login import NO_ACCOUNT, NO_EXCHANGE, NO_PRIMARY, NOT_CHECKED, TOO_OLD
 from rangeland.api.replies import GENERIC, NOT_FOUND
 from rangeland.wire.health import UnreadyAnswer
 from rangeland.wire.restart_safety import RestartSafetyAnswer
@@ -67,4 +67,6 @@ BROKEN_OFF = Failure(400, "the body is not whole", "The body breaks off, or its 
 TOO_SLOW = Failure(408, "the body did not arrive in time", "The body isn't whole after 4.5 s.")
 NOBODY_CHECKS = Failure(503, NO_PRIMARY, "No node has a primary in reach.", has_retry_after=True)
 CANNOT_CHECK = Failure(503, NOT_CHECKED, "The primary doesn't answer in time, or has no connection left.", None, True)
+NOBODY_EXCHANGES = Failure(503, NO_EXCHANGE, "No primary answers, and a session was to be exchanged.", None, True)
+TOO_OLD_TO_EXCHANGE = Failure(503, TOO_OLD, "A session was to be exchanged, in the midst of an upgrade.")
 TOO_MANY_LOGINS = Failure(503, "too many logins, try again later", "Too many log in at once.", has_retry_after=True)

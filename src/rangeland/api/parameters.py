@@ -21,6 +21,7 @@ class Parameter:
     example: str | int | bool
     text: str
     where: Literal["query", "path", "form"] = "query"  # in a path and in a form it is required
+    is_optional: bool = False  # in a form all the same
 
 
 _TEXT: Final = {"type": "string"}
@@ -71,6 +72,9 @@ TABLE = Parameter("table", _NAME, "sales.orders",
 _BETTER = "Taken where the form doesn't have it. Better in the form: addresses end up in logs."
 LOGIN_USERNAME = Parameter("username", {"type": "string", "minLength": 1}, "app", "A role that may log in.", "form")
 LOGIN_PASSWORD = Parameter("password", _SECRET, "not-a-password", "Its password.", "form")
+LOGIN_SESSION = Parameter("session", _SECRET, "not-a-token",
+    "Instead of a name and a password: a token, whose session ends as another one of the same user begins. That one "
+    "ends when the first one would have.", "form", is_optional=True)
 QUERY_USERNAME = Parameter("username", _TEXT, "app", _BETTER)
 QUERY_PASSWORD = Parameter("password", _SECRET, "not-a-password", _BETTER)
 # fmt: on

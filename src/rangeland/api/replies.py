@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from starlette.responses import Response
 
 from rangeland.cluster.timing import timed
+from rangeland.wire.headers import takes_gzip
 from rangeland.wire.json import encode
 
 GENERIC = "An internal server error has occurred. Please check your Rangeland logs for more details."
@@ -79,23 +79,6 @@ async def body_reply(body: Body, accept_encoding: str) -> Response:
     with timed("encode"):
         packed = await body.gzipped()
     return _reply(200, packed, body.content_type, {**headers, "content-encoding": "gzip"})
-
-
-def takes_gzip(accept_encoding: str) -> bool:
-    """Whether an Accept-Encoding header names gzip, or everything, without a weight of zero."""
-    weights: dict[str, float] = {}
-    for part in accept_encoding.lower().split(","):
-        name, _, parameters = part.partition(";")
-        weight = re.search(r"q\s*=\s*([^;]*)", parameters)
-        weights[name.strip()] = _number(weight[1]) if weight else 1.0
-    return weights.get("gzip", weights.get("*", 0.0)) > 0
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0
 
 
 def _compress(plain: bytes) -> bytes:

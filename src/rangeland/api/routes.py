@@ -25,6 +25,7 @@ from rangeland.api import (
     rules,
     sessions,
     users,
+    whoami,
 )
 from rangeland.api import failures as f
 from rangeland.api import parameters as p
@@ -42,6 +43,7 @@ from rangeland.wire.ranges import NodeRangesAnswer, RangeAnswer
 from rangeland.wire.restart_safety import RestartSafetyAnswer
 from rangeland.wire.sessions import SessionsAnswer
 from rangeland.wire.users import UsersAnswer
+from rangeland.wire.whoami import WhoamiAnswer
 
 Handler = Callable[[Asking], Awaitable[Response | Body]]  # a body is compressed for who takes that
 
@@ -94,15 +96,19 @@ PAGE = (p.LIMIT, p.OFFSET)
 TOKEN_PAGE = (p.LIMIT, p.START)
 A_DATABASE = (f.NOT_A_NAME, f.NO_DATABASE)
 BAD_PROBLEMS = (f.BAD_SEVERITY, f.BAD_KIND, f.BAD_NODE_ID)
-LOGIN_FORM = (p.LOGIN_USERNAME, p.LOGIN_PASSWORD, p.QUERY_USERNAME, p.QUERY_PASSWORD)
+LOGIN_FORM = (p.LOGIN_USERNAME, p.LOGIN_PASSWORD, p.LOGIN_SESSION, p.QUERY_USERNAME, p.QUERY_PASSWORD)
 BODY_FAILURES = (f.BROKEN_OFF, f.TOO_SLOW, f.TOO_LARGE)
 LOGIN_FAILURES = (
     f.NO_USERNAME,
+    f.BAD_TOKEN,
     f.REFUSED,
+    f.UNKNOWN_TOKEN,
     *BODY_FAILURES,
     f.INTERNAL,
     f.NOBODY_CHECKS,
     f.CANNOT_CHECK,
+    f.NOBODY_EXCHANGES,
+    f.TOO_OLD_TO_EXCHANGE,
     f.TOO_MANY_LOGINS,
 )
 
@@ -138,6 +144,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/v2/sessions", Access.READER, sessions.list_sessions,
         SessionsAnswer, (p.USERNAME, p.EXCLUDE_CLOSED_SESSIONS, *TOKEN_PAGE), stable=False),
     Endpoint("GET", "/api/v2/users", Access.READER, users.list_users, UsersAnswer, PAGE),
+    Endpoint("GET", "/api/v2/whoami", Access.READER, whoami.show_caller, WhoamiAnswer, stable=False),
     Endpoint("POST", "/api/v2/login", Access.ANYONE, login.log_in, LoginAnswer, LOGIN_FORM, LOGIN_FAILURES),
     Endpoint("POST", "/api/v2/logout", Access.LOGGED_IN, login.log_out, LogoutAnswer),
     Endpoint("GET", "/health", Access.ANYONE, health.show_root_health,

@@ -12,8 +12,9 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from rangeland.api.replies import GZIP_LEVEL, JSON, takes_gzip
+from rangeland.api.replies import GZIP_LEVEL, JSON
 from rangeland.errors import RangelandError
+from rangeland.wire.headers import takes_gzip
 
 GZIP_WINDOW = 31  # the largest window, 15, and 16 for gzip's own header. Source: zlib, deflateInit2
 

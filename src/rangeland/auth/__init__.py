@@ -44,6 +44,7 @@ class Auth:
             server,
             cluster,
             self.grants,
+            self.revocations,
             events,
             self.failed_logins,
             login_url=login_url,

@@ -29,7 +29,16 @@ CLOCKS_S = 60.0  # what the clocks of two nodes may differ before such a session
 OFFLINE_KEPT = 1000  # such sessions at once: each was made by hand
 KEPT_S = OFFLINE_LIFETIME_S  # the same price: a session without the table that could end it
 KEPT = 10_000
-_RIGHTS = ("is_admin", "is_monitor", "may_read_redacted", "fresh", "paused", "known_user", "replayed_lsn")
+_RIGHTS = (
+    "is_admin",
+    "is_monitor",
+    "may_read_redacted",
+    "fresh",
+    "paused",
+    "may_signal",
+    "known_user",
+    "replayed_lsn",
+)
 
 log = structlog.get_logger()
 

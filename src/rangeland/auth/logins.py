@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import secrets
 import time
 from datetime import UTC, datetime
@@ -13,7 +14,8 @@ import structlog
 from rangeland.auth.failed_logins import ADDRESS_LENGTH, FailedLogins
 from rangeland.auth.grants import OFFLINE_LIFETIME_S, Grants
 from rangeland.auth.password import Verdict, check_password, is_plausible, login_params
-from rangeland.auth.session_token import SECRET_BYTES, encode_token
+from rangeland.auth.revocations import Revocations
+from rangeland.auth.session_token import SECRET_BYTES, decode_token, encode_token
 from rangeland.auth.throttle import BusyError, Throttle
 from rangeland.cluster import Cluster, EventLog
 from rangeland.cluster import questions as q
@@ -23,9 +25,17 @@ from rangeland.pg.connection import parse_server_url
 from rangeland.pg.server import SUSPECT_AFTER_S
 from rangeland.state import tables
 from rangeland.wire.events import UserLogin
-from rangeland.wire.members import GrantParams, LoginParams, LoginResult, SessionToMake
+from rangeland.wire.members import (
+    Grant,
+    GrantParams,
+    LoginParams,
+    LoginResult,
+    SessionToExchange,
+    SessionToMake,
+)
 
 ANSWER_S = 0.25  # of a request's time, to say that the server didn't answer
+EXCHANGES = 2  # at once, as logins: anybody may ask, and most would ask with a token of nobody
 CHECK_S = 1.0  # kept for connecting: who would have to wait longer for their turn is told to come back
 
 log = structlog.get_logger()
@@ -39,6 +49,7 @@ class Logins:
         server: Server,
         cluster: Cluster,
         grants: Grants,
+        revocations: Revocations,
         events: EventLog,
         failed: FailedLogins,
         *,
@@ -48,11 +59,13 @@ class Logins:
         self._server = server
         self._cluster = cluster
         self._grants = grants
+        self._revocations = revocations
         self._events = events
         self._failed = failed
         self._login_params = parse_server_url(login_url, setting="--login-url") if login_url else server.params
         self._lifetime_s = lifetime_s
         self._throttle = Throttle(time.monotonic)
+        self._looking = asyncio.Semaphore(EXCHANGES)
         self.login_database = "postgres"
 
     async def log_in(self, params: LoginParams, *, deadline: float) -> LoginResult:
@@ -60,6 +73,21 @@ class Logins:
         if not is_plausible(params.username, params.password):
             return LoginResult(refused=True)
         return await self._cluster.ask_primary(q.LOGIN, params, deadline=deadline)
+
+    async def exchange(self, token: str, *, client_address: str, deadline: float) -> LoginResult:
+        """Have the primary's node end the token's session and make another one of the same user, which ends when the
+        first one would have: what was in a link, or on a screen, is worth nothing once it was used.
+
+        Raises: MalformedTokenError, NoPrimaryError, ServerError, PeerError; OlderPeerError where that node can't.
+        """
+        decoded = decode_token(token)
+        if decoded is None:
+            return LoginResult(refused=True)
+        session_id, secret = decoded
+        if self._revocations.has(session_id):  # the primary's node may not have heard of it yet
+            return LoginResult(refused=True)
+        params = SessionToExchange(id=session_id, secret=secret, client_address=client_address)
+        return await self._cluster.ask_primary(q.EXCHANGE_SESSION, params, deadline=deadline)
 
     async def log_user_in(self, params: SessionToMake, deadline: float) -> LoginResult:
         """`auth-session login`: by the primary's node; with no primary, in the nodes' memory for 15 minutes.
@@ -98,6 +126,22 @@ class Logins:
         self._events.record(UserLogin(User=params.username, RemoteAddress=address, Method="password"))
         return made
 
+    async def answer_exchange(self, params: SessionToExchange, deadline: float) -> LoginResult:
+        """End a session that a table holds, and make the one in its place. Raises: NotPrimaryError, ServerError."""
+        self._server.require_primary()
+        await self._revocations.require_complete(deadline=deadline)
+        async with self._looking:
+            grant = await self._grants.answer(GrantParams(id=params.id), deadline)
+        if not _is_live(grant, params.secret):
+            return LoginResult(refused=True)
+        made, row = self._new_session(grant.username, int(grant.expires_at_s))
+        if not await tables.exchange_web_session(self._server, params.id, row, deadline=deadline):
+            return LoginResult(refused=True)
+        await self._revocations.end({params.id: int(grant.expires_at_s) + 1}, deadline=deadline)
+        address = params.client_address[:ADDRESS_LENGTH]
+        self._events.record(UserLogin(User=grant.username, RemoteAddress=address, Method="link"))
+        return made
+
     async def answer_make_session(self, params: SessionToMake, deadline: float) -> LoginResult:
         """A session for an existing role, without its password. Raises: NotPrimaryError, ServerError."""
         self._server.require_primary()
@@ -125,10 +169,16 @@ class Logins:
             watch.cancel()
 
     async def _make(self, username: str, lifetime_s: float, deadline: float) -> LoginResult:
+        made, row = self._new_session(username, int(time.time() + lifetime_s))
+        await tables.add_web_session(self._server, row, deadline=deadline)
+        return made
+
+    def _new_session(self, username: str, expires_at_s: int) -> tuple[LoginResult, tables.WebSessionRow]:
+        """A token, and the signed row that makes it count."""
         session_id, secret = _new_id(), secrets.token_bytes(SECRET_BYTES)
         hashed = hashlib.sha256(secret).digest()
         created = datetime.now(UTC)
-        expires = datetime.fromtimestamp(int(created.timestamp() + lifetime_s), UTC)
+        expires = datetime.fromtimestamp(expires_at_s, UTC)
         row = tables.WebSessionRow(
             id=session_id,
             hashed_secret=hashed,
@@ -137,8 +187,8 @@ class Logins:
             expires_at=expires,
             mac=self._grants.mac(session_id, hashed, username, created, expires),
         )
-        await tables.add_web_session(self._server, row, deadline=deadline)
-        return LoginResult(token=encode_token(session_id, secret), id=session_id, expires_at_s=expires.timestamp())
+        token = encode_token(session_id, secret)
+        return LoginResult(token=token, id=session_id, expires_at_s=expires.timestamp()), row
 
     # with no primary
 
@@ -163,6 +213,12 @@ class Logins:
 
     async def _is_role(self, username: str, deadline: float) -> bool:
         return (await self._grants.answer(GrantParams(id=0, username=username), deadline)).known_user
+
+
+def _is_live(grant: Grant, secret: bytes) -> bool:
+    """Whether a session may be exchanged by who has this secret, as far as this node knows; the table decides."""
+    is_same = hmac.compare_digest(grant.hashed_secret, hashlib.sha256(secret).digest())
+    return grant.found and is_same and not grant.revoked and grant.known_user and grant.expires_at_s > time.time()
 
 
 def _log_refusal(verdict: Verdict, params: LoginParams) -> None:

@@ -45,6 +45,7 @@ class Caller:
     may_read_redacted: bool = False
     session_id: int = 0
     expires_at_s: float = 0.0
+    may_signal: bool = False  # the nodes' role may end sessions; whose this user may end is another question
 
     @property
     def may_read(self) -> bool:
@@ -100,6 +101,7 @@ class WebSessionKeeper:
             may_read_redacted=grant.may_read_redacted,
             session_id=session_id,
             expires_at_s=grant.expires_at_s,
+            may_signal=grant.may_signal,
         )
 
     def forget_known(self) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rangeland.engine.workplace import Workplace
 
 KIND = "demo"
+LINK_S = 86400.0  # a day: who leaves a demo alone for longer has the password
 WATCH_S = 0.5  # how soon it is told that a process has ended
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -66,8 +67,9 @@ async def _run_demo(settings: dict[str, Any]) -> int:
         if not is_open:
             display.say("stopped before it was ready")
             return 128 + signal.SIGINT
-        _write_info(workplace, info_file, cluster)
-        display.show(cluster)
+        console_url = await asyncio.to_thread(_console_url, cluster)
+        _write_info(workplace, info_file, cluster, console_url)
+        display.show(cluster, console_url)
         await _watch(cluster, stop, display)
         display.say("stopping ...")
         cluster.stop()
@@ -134,7 +136,28 @@ async def _watch(cluster: Cluster, stop: asyncio.Event, display: Display) -> Non
         before = now
 
 
-def _write_info(workplace: Workplace, path: Path | None, cluster: Cluster) -> None:
+def _console_url(cluster: Cluster) -> str:
+    """Where a browser finds the console: a link that logs in, once, within a day.
+
+    The plain address where nobody has to log in, or where no session can be made just now.
+    """
+    from urllib.parse import quote as quote_url
+
+    from rangeland.cli.asking import ask_node
+    from rangeland.cluster.questions import LOG_USER_IN
+    from rangeland.wire.members import SessionToMake
+
+    node = cluster.nodes[0]
+    if node.certs_dir is None:
+        return f"{node.url}/"
+    values = {"node_url": node.url, "certs_dir": str(node.certs_dir), "insecure": False}
+    with suppress(RangelandError):  # somebody may be killing its parts already
+        made = ask_node(values, LOG_USER_IN, SessionToMake(username=cluster.username, lifetime_s=LINK_S))
+        return f"{node.url}/#/login?session={quote_url(made.token, safe='')}"
+    return f"{node.url}/"
+
+
+def _write_info(workplace: Workplace, path: Path | None, cluster: Cluster, console_url: str) -> None:
     """The info file, if one was asked for: it appears when all is ready and goes with the demo."""
     if path is None:
         return
@@ -151,6 +174,7 @@ def _write_info(workplace: Workplace, path: Path | None, cluster: Cluster) -> No
         "username": cluster.username,
         "password": cluster.password,
         "ca_cert": str(cluster.ca_cert) if cluster.ca_cert else None,
+        "console_url": console_url,
         "pid": os.getpid(),
     }
     workplace.write_outside(path, json.dumps(info, indent=2) + "\n")
@@ -193,7 +217,7 @@ class Display:
         if not self._console.is_terminal:
             self.say(f"{name}: {time.monotonic() - begun:.1f} s")
 
-    def show(self, cluster: Cluster) -> None:
+    def show(self, cluster: Cluster, console_url: str) -> None:
         """All that a newcomer needs; nothing is wrapped, so that every line can be pasted."""
         self.say(f"\nReady after {time.monotonic() - self._begun:.1f} s.\n")
         self._show_nodes(cluster)
@@ -201,6 +225,8 @@ class Display:
         self.say(f"user            {cluster.username}, a member of admin\npassword        {cluster.password}\n")
         for line in _lines_to_paste(cluster):
             self.say(line)
+        once = ", which logs in once" if "#" in console_url else ""
+        self.say(f"\nOpen in a browser{once}: {console_url}")
         self.say("\nCtrl-C ends every process and removes every file.")
 
     def _show_nodes(self, cluster: Cluster) -> None:

@@ -21,6 +21,7 @@ from rangeland.cluster.timing import timed
 from rangeland.errors import (
     NoPrimaryError,
     NotPrimaryError,
+    OlderPeerError,
     PeerError,
     RangelandError,
     ServerDownError,
@@ -661,6 +662,8 @@ def _answer(question: Question[P, A], reply: Reply) -> A:
     match reply.status:
         case 403:
             raise StrangerError(text)
+        case 404:
+            raise OlderPeerError(text)
         case 421:
             raise NotPrimaryError(text)
         case 503:

@@ -61,6 +61,7 @@ KEEP_EVENTS = Question("keep_events", m.EventsToKeep, p.Nothing)
 NUMBER_DATABASES = Question("number_databases", m.DatabasesToNumber, m.DatabaseNumbers)
 PRIMARY_REPLICATION = Question("primary_replication", p.Nothing, p.ReplicationPart)
 LOGIN = Question("login", m.LoginParams, m.LoginResult)
+EXCHANGE_SESSION = Question("exchange_session", m.SessionToExchange, m.LoginResult)
 MAKE_SESSION = Question("make_session", m.SessionToMake, m.LoginResult)
 WRITE_REVOCATION = Question("write_revocation", m.Revocation, p.Nothing)
 

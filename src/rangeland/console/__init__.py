@@ -4,3 +4,7 @@
 them. Nothing is built: a browser gets the files as they are here. This room doesn't know the API: what a page shows
 comes from `/api/v2/`, as it does for everybody. Decision 0030 has the console's own session.
 """
+
+from rangeland.console.assets import STATIC, Console
+
+__all__ = ["STATIC", "Console"]

@@ -153,6 +153,7 @@ def make_answers(
         q.KEEP_EVENTS.path: led(keep_events),
         q.NUMBER_DATABASES.path: led(number_databases),
         q.LOGIN.path: led(auth.logins.answer_login),
+        q.EXCHANGE_SESSION.path: led(auth.logins.answer_exchange),
         q.MAKE_SESSION.path: led(auth.logins.answer_make_session),
         q.WRITE_REVOCATION.path: led(auth.revocations.answer_write),
         q.WRITE_MEMBERSHIP.path: led(membership.answer_write_membership),

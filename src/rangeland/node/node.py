@@ -20,6 +20,7 @@ from rangeland.cluster import Cluster, EventLog, Forwarding
 from rangeland.cluster.peer_token import PeerTokens
 from rangeland.collect.nodes import NodeFacts
 from rangeland.config import DRAIN_TIMEOUT_S, joined
+from rangeland.console import STATIC, Console
 from rangeland.errors import RangelandError, ServerDownError, TlsError
 from rangeland.node.account import collect_account
 from rangeland.node.answers import make_answers
@@ -114,7 +115,8 @@ class Node:
             watch=self._watch,
             drain=self._begin_to_drain,
         )
-        self._http = HttpServer(make_app(self._services), host=settings.http_host, port=settings.http_port, tls=tls)
+        app = make_app(self._services, beside=Console(STATIC))
+        self._http = HttpServer(app, host=settings.http_host, port=settings.http_port, tls=tls)
 
     async def run(self) -> None:
         """Serve until told to stop. Raises: an error of ours where the node can't begin."""

@@ -148,7 +148,7 @@ def _form(parameters: list[Parameter]) -> Json:
         "properties": {
             each.name: {**each.schema, "description": each.text, "examples": [each.example]} for each in parameters
         },
-        "required": [each.name for each in parameters],
+        "required": [each.name for each in parameters if not each.is_optional],
     }
     return {"required": False, "content": {FORM: {"schema": schema}}}
 

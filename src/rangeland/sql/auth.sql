@@ -5,14 +5,14 @@
 -- its user, or of `username` for a session that is not in the table. Rights are tested with USAGE: MEMBER is
 -- true for members that have no right at all. `fresh`: a primary, or a standby that has replayed all it
 -- received and heard of the primary in the last 10 s (a receiver that hangs goes on saying that it streams), or
--- replayed a commit of the last 10 s; and whose replay is not paused.
+-- replayed a commit of the last 10 s; and whose replay is not paused. `may_signal` is about the connected role.
 -- since: 150000
 -- on: any
 -- takes: id int8, username text, admin_role text
 -- needs: rangeland
 -- returns: hashed_secret bytea, username text, created_at timestamptz, expires_at timestamptz, revoked bool,
 --   mac bytea, is_admin bool, is_monitor bool, may_read_redacted bool, fresh bool, paused bool,
---   known_user bool, replayed_lsn int8
+--   may_signal bool, known_user bool, replayed_lsn int8
 SELECT s.hashed_secret, s.username, s.created_at, s.expires_at, s.revoked_at IS NOT NULL, s.mac,
        coalesce(u.rolsuper OR pg_has_role(u.oid, a.oid, 'USAGE'), false),
        coalesce(pg_has_role(u.oid, m.oid, 'USAGE'), false),
@@ -25,6 +25,7 @@ SELECT s.hashed_secret, s.username, s.created_at, s.expires_at, s.revoked_at IS 
                                AND last_msg_receipt_time > now() - interval '10 s')
        END,
        CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END,
+       pg_has_role('pg_signal_backend', 'USAGE'),
        u.oid IS NOT NULL,
        (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END
         - '0/0'::pg_lsn)::int8
@@ -41,8 +42,8 @@ SELECT s.hashed_secret, s.username, s.created_at, s.expires_at, s.revoked_at IS 
 -- on: any
 -- takes: username text, admin_role text
 -- needs: rangeland
--- returns: is_admin bool, is_monitor bool, may_read_redacted bool, fresh bool, paused bool, known_user bool,
---   replayed_lsn int8
+-- returns: is_admin bool, is_monitor bool, may_read_redacted bool, fresh bool, paused bool, may_signal bool,
+--   known_user bool, replayed_lsn int8
 SELECT coalesce(u.rolsuper OR pg_has_role(u.oid, a.oid, 'USAGE'), false),
        coalesce(pg_has_role(u.oid, m.oid, 'USAGE'), false),
        coalesce(pg_has_role(u.oid, x.oid, 'USAGE'), false),
@@ -54,6 +55,7 @@ SELECT coalesce(u.rolsuper OR pg_has_role(u.oid, a.oid, 'USAGE'), false),
                                AND last_msg_receipt_time > now() - interval '10 s')
        END,
        CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END,
+       pg_has_role('pg_signal_backend', 'USAGE'),
        u.oid IS NOT NULL,
        (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END
         - '0/0'::pg_lsn)::int8

@@ -119,6 +119,25 @@ INSERT INTO rangeland.web_sessions (id, hashed_secret, username, created_at, exp
 VALUES (%(id)s, %(hashed_secret)s, %(username)s, %(created_at)s, %(expires_at)s, %(created_at)s, %(mac)s)
 ON CONFLICT DO NOTHING;
 
+-- name: exchange_web_session
+-- End a web session that lives, and only then keep another one in its place: a row where it did, none where the
+-- session had ended before, is over or isn't there. Of two that ask at once one waits for the other, and gets none.
+-- since: 150000
+-- on: primary
+-- takes: ended_id int8, id int8, hashed_secret bytea, username text, created_at timestamptz,
+--   expires_at timestamptz, mac bytea
+-- needs: rangeland
+-- returns: id int8
+WITH ended AS (
+    UPDATE rangeland.web_sessions SET revoked_at = now()
+     WHERE id = %(ended_id)s AND revoked_at IS NULL AND expires_at > now()
+    RETURNING id
+)
+INSERT INTO rangeland.web_sessions (id, hashed_secret, username, created_at, expires_at, last_used_at, mac)
+SELECT %(id)s, %(hashed_secret)s, %(username)s, %(created_at)s, %(expires_at)s, %(created_at)s, %(mac)s
+  FROM ended
+RETURNING id;
+
 -- name: revoke_web_sessions
 -- End these web sessions; the time of an earlier end stays.
 -- since: 150000

@@ -121,6 +121,26 @@ async def add_web_session(server: Server, row: WebSessionRow, *, deadline: float
     )
 
 
+async def exchange_web_session(server: Server, ended_id: int, row: WebSessionRow, *, deadline: float) -> bool:
+    """End a web session and keep another one in its place; False where it had ended, or isn't there: nothing changes.
+
+    Raises: NotPrimaryError, ServerError.
+    """
+    rows = await server.write(
+        "state",
+        "exchange_web_session",
+        deadline=deadline,
+        ended_id=ended_id,
+        id=row.id,
+        hashed_secret=row.hashed_secret,
+        username=row.username,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        mac=row.mac,
+    )
+    return bool(rows)
+
+
 async def revoke_web_sessions(server: Server, ids: list[int], *, deadline: float) -> None:
     """End web sessions. Raises: NotPrimaryError, ServerError."""
     await server.write("state", "revoke_web_sessions", deadline=deadline, ids=ids)

@@ -122,7 +122,8 @@ class UserLogin(EventInfo, frozen=True, kw_only=True, omit_defaults=True):
 
     User: str  # the role's name
     RemoteAddress: str = ""  # the client's IP address, or a trusted proxy's word for it; absent for a command
-    Method: str  # "password", or "cluster key": by a command on a node's host
+    # "password"; "link": another session was exchanged for this one; "cluster key": by a command on a node's host
+    Method: str
 
 
 class UserLoginFailed(EventInfo, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,7 +6,7 @@ from msgspec import Struct
 class LoginAnswer(Struct, frozen=True):
     """Nothing but the token: clients cut it out with `sed`, so there is never a second field."""
 
-    session: str  # the token: standard base64, no quote, colon, semicolon or blank
+    session: str  # the token: standard base64, no quote, colon, semicolon or blank; "cookie" where a cookie holds it
     # (made by the primary's node; rangeland.web_sessions keeps a hash of its secret)
 
 

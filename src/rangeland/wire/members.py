@@ -154,6 +154,7 @@ class Grant(Struct, frozen=True, kw_only=True):
     is_admin: bool = False  # a member of the admin role, with its rights; or a superuser
     is_monitor: bool = False  # a member of pg_monitor
     may_read_redacted: bool = False  # a member of rangeland_redacted
+    may_signal: bool = False  # the nodes' role may end sessions: a fact of the cluster, not of this user
     known_user: bool = False
     fresh: bool = False  # from the primary, or from a standby that keeps up
     paused: bool = False  # from a standby whose replay is paused
@@ -165,6 +166,14 @@ class LoginParams(Struct, frozen=True, kw_only=True):
 
     username: str
     password: str
+    client_address: str
+
+
+class SessionToExchange(Struct, frozen=True, kw_only=True):
+    """A web session that is to end, and another one of the same user to begin in its place."""
+
+    id: Id
+    secret: bytes  # travels over TLS between nodes only
     client_address: str
 
 

@@ -8,13 +8,19 @@ import { LIVE, addressOf } from "./lib/nodes.js";
 import { go, href, route } from "./lib/route.js";
 import { Banner, Dialog, announce, spoken } from "./lib/ui.js";
 import { ChartsPage } from "./pages/charts.js";
+import { DatabasePage, DatabasesPage } from "./pages/databases.js";
 import { EventsPage } from "./pages/events.js";
+import { HotRangesPage } from "./pages/hot-ranges.js";
 import { LoginForm, LoginPage } from "./pages/login.js";
 import { OverviewPage } from "./pages/overview.js";
+import { RangePage } from "./pages/range.js";
+import { TablePage } from "./pages/table.js";
 
 // In the order of the navigation; `key` after "g" opens it. `names` are the first parts of a page's address.
 const PAGES = [
   { title: "Overview", names: ["overview"], key: "o", page: () => OverviewPage },
+  { title: "Hot ranges", names: ["hot-ranges", "ranges"], key: "h", page: ([name, id]) => (name === "ranges" && id ? RangePage : HotRangesPage) },
+  { title: "Databases", names: ["databases"], key: "d", page: ([, database, table]) => (table ? TablePage : database ? DatabasePage : DatabasesPage) },
   { title: "Events", names: ["events"], key: "e", page: () => EventsPage },
   { title: "Charts", names: ["charts"], key: "c", page: () => ChartsPage },
 ];

@@ -2,12 +2,13 @@
 //
 // Nothing that was shown is lost because a later request failed: a value keeps its data, and says since when it is old.
 
-import { batch, computed, signal, useEffect, useRef } from "./html.js";
+import { batch, computed, signal, useEffect, useMemo, useRef } from "./html.js";
 
 const PREFIX = "/api/v2/";
 const TIMEOUT_MS = 10_000; // a node answers within 5 s, or nothing reaches it
 const KEPT = 40; // values that nobody looks at: going back shows them at once
 const SLOWEST_MS = 30_000; // between two tries while the node doesn't answer
+const AT_ONCE = 4; // requests for the rows of one list: each may be a visit to another database
 
 /** What a node said, or that it said nothing (`status` 0). */
 export class ApiError extends Error {
@@ -109,8 +110,9 @@ export async function logOut() {
  * and when `data` came, in ms since 1970.
  */
 class Polled {
-  constructor(path) {
+  constructor(path, read) {
     this.path = path;
+    this.read = read;
     this.state = signal({ data: undefined, error: null, at: 0 });
     this.watchers = new Set();
     this.failures = 0;
@@ -120,6 +122,7 @@ class Polled {
 
   watch(watcher) {
     this.watchers.add(watcher);
+    known.set(this.path, this); // it may have been dropped between a page's drawing and its watching
     this.plan();
     return () => {
       this.watchers.delete(watcher);
@@ -150,7 +153,7 @@ class Polled {
     const own = new AbortController();
     this.request = own;
     try {
-      const data = await request(this.path, { until: own.signal });
+      const data = await this.read(this.path, { until: own.signal });
       this.failures = 0;
       if (this.request === own) this.state.value = { data, error: null, at: Date.now() };
     } catch (error) {
@@ -166,8 +169,8 @@ class Polled {
 
 const known = new Map();
 
-function polled(path) {
-  const found = known.get(path) ?? new Polled(path);
+function polled(path, read) {
+  const found = known.get(path) ?? new Polled(path, read);
   known.delete(path); // the order is that of the last use
   known.set(path, found);
   for (const [old, each] of known) {
@@ -175,6 +178,21 @@ function polled(path) {
     if (!each.watchers.size && old !== path) known.delete(old);
   }
   return found;
+}
+
+let asked = 0;
+const waiting = [];
+
+/** As `request`, but of those who ask in turn at most AT_ONCE are answered at a time. */
+async function requestInTurn(path, options) {
+  if (asked >= AT_ONCE) await new Promise((resolve) => waiting.push(resolve));
+  else asked += 1;
+  try {
+    return await request(path, options);
+  } finally {
+    if (waiting.length) waiting.shift()(); // whose turn it is takes this one's place
+    else asked -= 1;
+  }
 }
 
 isAsking.subscribe(() => {
@@ -196,10 +214,13 @@ function forgetAll() {
  *
  * Returns {data, error, at, refresh}. While a new path's first answer is on its way, `data` is the old path's, and
  * `isOld` says so: the screen doesn't jump when a filter changes.
+ *
+ * `read(path, {until})` stands for `request` where a value takes several requests; `path` is its name then, and has to
+ * tell it from all others.
  */
-export function usePolled(path, everyMs = 5000) {
+export function usePolled(path, everyMs = 5000, read = request) {
   const last = useRef();
-  const value = path === null ? null : polled(path);
+  const value = path === null ? null : polled(path, read);
   useEffect(() => value?.watch({ everyMs }), [value, everyMs]);
   if (!value) return { data: undefined, error: null, at: 0, isOld: false, refresh() {} };
   const { data, error, at } = value.state.value;
@@ -207,4 +228,21 @@ export function usePolled(path, everyMs = 5000) {
   const isOld = data === undefined && last.current !== undefined;
   const shown = isOld ? last.current : { data, at };
   return { ...shown, error, isOld, refresh: () => value.ask() };
+}
+
+/**
+ * A hook: the values at many paths, for the rows of a list; few are asked for at a time.
+ *
+ * Returns {data, error, at} by path. Paths may come and go: what is on its way for those that stay isn't asked for again.
+ */
+export function usePolledAll(paths, everyMs) {
+  const values = useMemo(() => paths.map((path) => polled(path, requestInTurn)), [paths.join("\n")]);
+  const endByValue = useRef(new Map());
+  useEffect(() => {
+    const before = endByValue.current;
+    endByValue.current = new Map(values.map((value) => [value, before.get(value) ?? value.watch({ everyMs })]));
+    for (const [value, end] of before) if (!endByValue.current.has(value)) end();
+  }, [values]);
+  useEffect(() => () => endByValue.current.forEach((end) => end()), []);
+  return new Map(values.map((value) => [value.path, value.state.value]));
 }

@@ -53,3 +53,11 @@ export function swatchOf(nodeId) {
 export function colourOf(nodeId) {
   return `--node-${((nodeId - 1) % COLOURS) + 1}`;
 }
+
+/** How far a standby's copy is behind, as far as it said when it was last asked; undefined of a primary. */
+export function lagOf(node) {
+  const of = figures(node);
+  const lag = of["pg.replication.lag.bytes"];
+  const isStandby = of["pg.replication.receiving"] !== undefined; // a silent node has no role, but its last figures
+  return isStandby && lag !== undefined ? { bytes: lag, seconds: of["pg.replication.delay.seconds"] ?? 0 } : undefined;
+}

@@ -40,8 +40,9 @@ function compared(a, b) {
  * @param onOpen called with a row that was clicked or entered; without it rows can't be opened
  * @param openKey the key of the row whose detail is open
  * @param toneOf row → a tone for the row, or ""
+ * @param onSight called with the rows that are drawn, in sight or nearly, when these change
  */
-export function Table({ label, columns, rows, rowKey, sort = "", onSort = sortByUrl, onOpen, openKey, toneOf, empty }) {
+export function Table({ label, columns, rows, rowKey, sort = "", onSort = sortByUrl, onOpen, openKey, toneOf, onSight, empty }) {
   const scroller = useRef();
   const [view, setView] = useState({ top: 0, height: 600 });
   const [currentKey, setCurrentKey] = useState(null);
@@ -56,6 +57,7 @@ export function Table({ label, columns, rows, rowKey, sort = "", onSort = sortBy
 
   const first = Math.max(0, Math.floor(view.top / ROW_PX) - BEYOND);
   const last = Math.min(rows.length, Math.ceil((view.top + view.height) / ROW_PX) + BEYOND);
+  useEffect(() => onSight?.(rows.slice(first, last)), [rows, first, last]);
   const currentIndex = currentKey === null ? -1 : rows.findIndex((row) => rowKey(row) === currentKey);
 
   const moveTo = (index) => {

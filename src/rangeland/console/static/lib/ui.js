@@ -57,6 +57,11 @@ export function Heading({ title, children }) {
   return html`<header class="heading"><h1 tabindex="-1">${title}</h1><div class="heading-side">${children}</div></header>`;
 }
 
+/** The way to the pages above this one. `links`: [[href, words]…], from the top. */
+export function Crumbs({ links }) {
+  return html`<nav class="crumbs" aria-label="Above this page">${links.map(([to, words]) => html`<span key=${to}><a href=${to}>${words}</a> <span aria-hidden="true">›</span> </span>`)}</nav>`;
+}
+
 /** How old what is shown is, and what went wrong since. Takes what `usePolled` returns. */
 export function Freshness({ value }) {
   if (value.error) {

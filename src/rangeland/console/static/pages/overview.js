@@ -4,7 +4,7 @@ import { html } from "../lib/html.js";
 import { usePolled } from "../lib/api.js";
 import { Spark } from "../lib/chart.js";
 import { bytes, count, duration, moment, plural } from "../lib/format.js";
-import { LIVENESS, addressOf, ageOf, byNeed, figures, serverVersion } from "../lib/nodes.js";
+import { LIVENESS, addressOf, ageOf, byNeed, figures, lagOf, serverVersion } from "../lib/nodes.js";
 import { href } from "../lib/route.js";
 import { sampled, seriesOf } from "../lib/series.js";
 import { Badge, Banner, Code, Dot, Empty, Facts, Freshness, Heading, Meter, NodeName } from "../lib/ui.js";
@@ -121,7 +121,7 @@ function Node({ node, isOpen, ageS, lastHour: connections }) {
     <td data-label="Connections"><div class="with-spark"><${Meter} ratio=${used} label="connections used">${isUp ? `${of["pg.connections"]} of ${of["pg.connections.max"]}` : "–"}<//>
       ${connections && html`<${LastHour} nodeId=${node.node_id} values=${connections} />`}</div></td>
     <td data-label="Storage"><${Meter} ratio=${disk} label="disk used">${isUp ? `${bytes(of["capacity.used"])}, ${bytes(of["capacity.available"])} free` : "–"}<//></td>
-    <td data-label="Replication lag">${lagOf(node, of)}</td>
+    <td data-label="Replication lag"><${Lag} node=${node} /></td>
   </tr>`;
 }
 
@@ -132,10 +132,10 @@ function LastHour({ nodeId, values }) {
   return html`<span class="spark-place">${hasLine && html`<a href=${href(["charts"])} title=${words}><${Spark} values=${values} label=${words} /></a>`}</span>`;
 }
 
-function lagOf(node, of) {
-  if (node.role !== "standby" || of["pg.replication.lag.bytes"] === undefined) return html`<span class="quiet">–</span>`;
-  const seconds = of["pg.replication.delay.seconds"];
-  return html`<span>${bytes(of["pg.replication.lag.bytes"])}${seconds ? `, ${duration(seconds)}` : ""}</span>`;
+function Lag({ node }) {
+  const lag = lagOf(node);
+  if (!lag) return html`<span class="quiet">–</span>`;
+  return html`<span>${bytes(lag.bytes)}${lag.seconds ? `, ${duration(lag.seconds)}` : ""}</span>`;
 }
 
 function Progress({ running }) {
