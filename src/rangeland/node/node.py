@@ -79,6 +79,7 @@ class Node:
             draining=lambda: self._draining,
             account=self._account,
             patroni_url=settings.patroni_url,
+            history_s=settings.history_s,
         )
         self._membership = Membership(
             server=self._server,
@@ -162,6 +163,7 @@ class Node:
             asyncio.create_task(self._membership.run_doubts()),
             asyncio.create_task(self._auth.revocations.run()),
             asyncio.create_task(self._as_member(self._collectors.run)),
+            asyncio.create_task(self._collectors.run_history()),
             asyncio.create_task(self._as_member(self._events.run)),
             asyncio.create_task(self._as_member(self._watch.run)),
             asyncio.create_task(self._auth.failed_logins.run()),

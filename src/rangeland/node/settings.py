@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rangeland.checks.table import LIMITS
+from rangeland.collect.history import LONGEST_S, STEP_S
 from rangeland.config import host_port, joined, parse_locality
 from rangeland.errors import SettingError
 from rangeland.pg.connection import parse_server_url
@@ -40,6 +41,7 @@ class NodeSettings:
     web_session_timeout_s: float
     limits: Mapping[str, float]
     patroni_url: str | None
+    history_s: float  # 0: none is kept
     log_format: str
 
     @property
@@ -79,6 +81,7 @@ def node_settings(values: Mapping[str, Any]) -> NodeSettings:
         web_session_timeout_s=values["web_session_timeout"],
         limits=_limits(values["limits"]),
         patroni_url=_patroni_url(values["patroni_url"]),
+        history_s=_history_s(values["history"]),
         log_format=values["log_format"],
     )
 
@@ -106,6 +109,13 @@ def _patroni_url(given: str | None) -> str | None:
     if not re.fullmatch(r"https?://[^/?#@\s]+/?", given):
         raise SettingError("--patroni-url must be http://HOST:PORT or https://HOST:PORT, without a user")
     return given.rstrip("/")
+
+
+def _history_s(given_s: float) -> float:
+    """Raises: SettingError; an hour of it is some 40 kB."""
+    if given_s and not STEP_S <= given_s <= LONGEST_S:
+        raise SettingError("--history must be from 1m to 48h, or off")
+    return given_s
 
 
 def _localhost_only(host: str, given: str) -> str:
