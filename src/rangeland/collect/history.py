@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import chain, count
+from itertools import chain, count, zip_longest
 from math import isnan, nan
 from typing import Final
 
@@ -86,7 +86,7 @@ def thinned(times: Sequence[int], max_points: int) -> tuple[list[int], int]:
     for minutes in count(max(1, -(-len(times) // max_points))):
         step_s = minutes * STEP_S
         steps = [at // step_s for at in times]
-        places = [place for place, step in enumerate(steps) if steps[place + 1 : place + 2] != [step]]
+        places = [place for place, (step, after) in enumerate(zip_longest(steps, steps[1:])) if step != after]
         if len(places) <= max_points:
             return places, step_s
     raise AssertionError("not reached: with steps that are long enough there are two readings")

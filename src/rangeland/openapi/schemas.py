@@ -119,8 +119,8 @@ def _plain(schema: Schema, *, is_field: bool = True) -> Schema:
     if len(kinds) == 1 and is_field:
         del made["anyOf"]
         made = {**kinds[0], **made}
-    elif "anyOf" in made:
-        made["anyOf"] = [_plain(kind, is_field=False) for kind in made["anyOf"]]
+    elif len(kinds) == 1:
+        made["anyOf"] = [_plain(kind) for kind in made["anyOf"]]
     if made.get("type") == "integer":
         made["format"] = "int64"
     elif made.get("type") == "number":
