@@ -2,8 +2,8 @@
 
 A type is `int`, `number`, `number or null`, `text`, `flag`, `scalar` (any of these), `base64`, `uuid`, `time`
 (RFC 3339, UTC), the name of another entry, `[T]` or `{T}` (an object of T, whatever its keys). `?`: absent when it is
-empty, zero or false, and never printed then, unless the type begins with `zero or`. A field with `+` is an addition of
-ours.
+empty, zero or false, and never printed then, unless the type begins with `zero or`. A field with `+` is an addition
+of ours.
 """
 
 from __future__ import annotations

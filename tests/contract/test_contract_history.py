@@ -24,7 +24,7 @@ def hot_history(apis: list[Api], token: str) -> dict[str, Any]:
         return bool(ids & {each["range_id"] for each in found["ranges"]})
 
     found: dict[str, Any] = {}
-    wait_until(has_load, "pgbench_accounts has a history", timeout_s=30, poll_s=0.5)
+    wait_until(has_load, "pgbench_accounts has a history", timeout_s=60, poll_s=0.5)
     return found
 
 

@@ -6,13 +6,13 @@ from array import array
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from rangeland.collect.hot_ranges import MAX_HOT, Rates, Sample
+from rangeland.collect.hot_ranges import MAX_HOT, WANTED_S, Rates, Sample
 from rangeland.wire.hot_range_history import HotRangeHistory
 
 STEP_S: Final = 60
 KEPT_MINUTES: Final = 60
 MOST_RANGES: Final = MAX_HOT  # 48 bytes each minute: 0.4 MB
-LONGEST_WINDOW_S: Final = 300.0  # longer than any interval of the sampler's; over a longer one, it slept
+LONGEST_WINDOW_S: Final = WANTED_S  # a longer one holds a pause of the sampler; its intervals are shorter
 
 _COLUMNS: Final = 4  # rates of a point, in the order of _columns
 
