@@ -21,6 +21,7 @@ from unit.test_wire_presence import NODE
 
 NOON = 1_800_000_000  # a whole minute
 HOUR_S = 3600
+SERVER = {"pg.uptime.seconds": 1.0}  # it answered
 
 
 def status(at: float, metrics: dict[str, float], store: dict[str, float] | None = None) -> NodeStatus:
@@ -40,7 +41,7 @@ def filled(minutes: int, *, kept_s: float = 6 * HOUR_S) -> HistoryBook:
     """A reading at the 50th second of each minute from noon on, with the minute's number as the value of `a`."""
     book = HistoryBook(kept_s)
     for minute in range(minutes):
-        book.take(status(NOON + minute * 60 + 50, {"a": float(minute)}))
+        book.take(status(NOON + minute * 60 + 50, {"a": float(minute)}, SERVER))
     return book
 
 
@@ -75,6 +76,27 @@ def test_while_the_server_is_down_its_metrics_are_null_and_the_others_go_on() ->
     }
 
 
+def test_a_reading_without_the_server_gives_way_to_one_of_the_same_minute() -> None:
+    book = HistoryBook(HOUR_S)
+    book.take(status(NOON, {"sys.rss": 1.0}))
+    book.take(status(NOON + 5, {"sys.rss": 2.0}))
+    assert told(book, "sys.rss").metrics == {"sys.rss": [1.0]}
+    assert book.is_due(NOON + 10)
+    book.take(status(NOON + 10, {"sys.rss": 3.0, "sql.conns": 5.0}, {"pg.wal.bytes": 10.0}))
+    assert not book.is_due(NOON + 20)
+    book.take(status(NOON + 20, {"sys.rss": 4.0, "sql.conns": 6.0}, {"pg.wal.bytes": 11.0}))
+    assert told(book, "sys.rss", "sql.conns").metrics == {"sys.rss": [3.0], "sql.conns": [5.0]}
+
+
+def test_a_reading_without_the_server_stays_when_its_minute_is_over() -> None:
+    """The outage was there; that the server is back shows in the next reading."""
+    book = HistoryBook(HOUR_S)
+    book.take(status(NOON + 50, {"sys.rss": 1.0}))
+    book.take(status(NOON + 65, {"sys.rss": 2.0}, SERVER))
+    book.take(status(NOON + 80, {"sys.rss": 3.0}, SERVER))
+    assert told(book, "sys.rss").metrics == {"sys.rss": [1.0, 3.0]}
+
+
 def test_a_metric_that_is_known_later_begins_with_nulls() -> None:
     book = HistoryBook(HOUR_S)
     book.take(status(NOON, {"a": 1.0}))
@@ -92,7 +114,7 @@ def test_a_metric_that_is_not_known_in_the_time_asked_for_is_absent() -> None:
 def test_a_minute_has_one_reading_and_it_is_the_first() -> None:
     book = HistoryBook(HOUR_S)
     for second in range(0, 180, 15):
-        book.take(status(NOON + second, {"a": float(second)}))
+        book.take(status(NOON + second, {"a": float(second)}, SERVER))
     assert told(book, "a").metrics == {"a": [0.0, 60.0, 120.0]}
 
 

@@ -30,19 +30,22 @@ class HistoryBook:
         self._kept_s = int(kept_s)
         self._times = array("q")  # s since 1970, ascending
         self._values_by_name: dict[str, array[float]] = {}  # each as long as the times
+        self._lacks_server = False  # the last one: the server was down, or didn't answer
 
     def is_due(self, now_s: float) -> bool:
-        """Whether a reading made now will be kept: it is the first of its minute."""
-        if not self._kept_s or not self._times:
-            return bool(self._kept_s)
-        last = self._times[-1]
-        return now_s < last or (now_s // STEP_S > last // STEP_S and now_s - last >= CLOSEST_S)
+        """Whether a reading made now may be kept: as the first of its minute, or in place of one without a server."""
+        is_same_minute = bool(self._times) and now_s // STEP_S == self._times[-1] // STEP_S
+        return self._kept_s > 0 and (self._is_next(now_s) or (self._lacks_server and is_same_minute))
 
     def take(self, status: NodeStatus) -> None:
-        """Keep the metrics of a status that was just read, unless its minute has a reading."""
+        """Keep the metrics of a status that was just read, unless its minute has as good a reading."""
         now = status.updated_at // 10**9
-        if not self.is_due(now):
+        knows_server = bool(status.store_metrics)
+        if not self.is_due(now) or not (knows_server or self._is_next(now)):
             return
+        if not self._is_next(now):
+            self._drop_last()
+        self._lacks_server = not knows_server
         kept = self._kept(now)
         value_by_name = dict(chain(status.metrics.items(), *(each.items() for each in status.store_metrics.values())))
         unknown = array("d", [nan]) * len(self._times)
@@ -67,6 +70,15 @@ class HistoryBook:
             times=[self._times[begin + place] for place in places],
             metrics={name: values for name, values in values_by_name.items() if set(values) - {None}},
         )
+
+    def _is_next(self, now_s: float) -> bool:
+        last = self._times[-1] if self._times else 0
+        return now_s < last or (now_s // STEP_S > last // STEP_S and now_s - last >= CLOSEST_S)
+
+    def _drop_last(self) -> None:
+        del self._times[-1]
+        for values in self._values_by_name.values():
+            del values[-1]
 
     def _kept(self, now: int) -> slice:
         """Neither what is too old, nor what is of a future that a clock which was set back has yet to see."""
