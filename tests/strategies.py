@@ -34,6 +34,10 @@ PARAMETERS = (
     "severity",
     "kind",
     "remote_node_id",
+    "metrics",
+    "since_s",
+    "max_points",
+    "range_id",
 )
 METHODS = [b"GET"] * 8 + [b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"get", b"X-ANY"]
 
@@ -157,6 +161,9 @@ def queries() -> SearchStrategy[bytes]:
         "node_id": numbers(),
         "ranges": id_lists(),
         "remote_node_id": numbers(),
+        "since_s": numbers(),
+        "max_points": numbers(),
+        "range_id": id_lists(),
     }
     pair = st.sampled_from(PARAMETERS).flatmap(
         lambda name: st.tuples(

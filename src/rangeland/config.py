@@ -29,7 +29,8 @@ DRAIN_TIMEOUT_S = 15.0  # open requests get this long after SIGTERM
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One item of the table. `kind` is "text", "flag", "number", "list" (comma separated) or "duration" (168h)."""
+    """One item of the table. `kind` is "text", "flag", "number", "list" (comma separated), "duration" (168h) or
+    "duration or off", which is 0 s when off."""
 
     name: str
     help: str
@@ -159,6 +160,14 @@ SETTINGS: tuple[Setting, ...] = (
         1,
         "number",
         "PERCENT",
+    ),
+    Setting(
+        "history",
+        "How long the node keeps its metrics in memory, a reading a minute, for history/: 48h at most, or off.",
+        ("start",),
+        default="6h",
+        kind="duration or off",
+        metavar="DURATION",
     ),
     Setting("log_format", "How log lines look: text or json.", ("start",), "text", metavar="FORMAT"),
     Setting(
@@ -292,7 +301,7 @@ _TRUTH = {
 
 
 def _default(setting: Setting) -> Any:
-    return _converted(setting, setting.default, "the default") if setting.kind == "duration" else setting.default
+    return _converted(setting, setting.default, "the default") if "duration" in setting.kind else setting.default
 
 
 def _converted(setting: Setting, value: Any, where: str) -> Any:
@@ -309,7 +318,9 @@ def _converted(setting: Setting, value: Any, where: str) -> Any:
             return tuple(part.strip() for part in value.split(",") if part.strip())
         case "list" if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
             return tuple(value)
-        case "duration" if isinstance(value, str) and (duration := parse_duration(value)):
+        case "duration or off" if value == "off":
+            return 0.0
+        case "duration" | "duration or off" if isinstance(value, str) and (duration := parse_duration(value)):
             return duration.total_seconds()
         case "text" if isinstance(value, str):
             return value
@@ -318,6 +329,7 @@ def _converted(setting: Setting, value: Any, where: str) -> Any:
         "number": "a whole number",
         "list": "HOST:PORT,…",
         "duration": "a duration above zero such as 24h, 90m or 1h30m",
+        "duration or off": "a duration above zero such as 24h, 90m or 1h30m, or off",
         "text": "a text",
     }
     raise SettingError(f"{where} must be {expected[setting.kind]}, not {value!r}")

@@ -48,8 +48,14 @@ def test_every_setting_is_printed_with_where_it_is_from(tmp_path: Path) -> None:
         "limits = []  # default",
         "# patroni_url is not set",
         "check_cpu_percent = 1  # default",
+        'history = "21600s"  # default',
         'log_format = "text"  # default',
     ]
+
+
+def test_a_history_that_is_off_is_printed_as_such(tmp_path: Path) -> None:
+    text = printed(tmp_path, "--server-url", NOWHERE, "--history", "off", **ADVERTISED)
+    assert 'history = "off"  # --history' in text.splitlines()
 
 
 def test_what_is_printed_is_a_configuration_file_with_the_same_settings(tmp_path: Path) -> None:

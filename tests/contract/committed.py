@@ -1,8 +1,9 @@
 """The committed contract, `fields.json`, and where an answer departs from it.
 
-A type is `int`, `number`, `text`, `flag`, `scalar` (any of these), `base64`, `uuid`, `time` (RFC 3339, UTC), the name
-of another entry, `[T]` or `{T}` (an object of T, whatever its keys). `?`: absent when it is empty, zero or false, and
-never printed then, unless the type begins with `zero or`. A field with `+` is an addition of ours.
+A type is `int`, `number`, `number or null`, `text`, `flag`, `scalar` (any of these), `base64`, `uuid`, `time`
+(RFC 3339, UTC), the name of another entry, `[T]` or `{T}` (an object of T, whatever its keys). `?`: absent when it is
+empty, zero or false, and never printed then, unless the type begins with `zero or`. A field with `+` is an addition
+of ours.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ def _is_scalar(value: Any, kind: str) -> bool:
             return type(value) is int
         case "number":
             return type(value) in (int, float)
+        case "number or null":
+            return value is None or type(value) in (int, float)
         case "flag":
             return isinstance(value, bool)
         case "text":

@@ -25,6 +25,7 @@ LINES = 12  # of a text
 HTTP_PORT, SQL_PORT = 8080, 26257  # of the demo
 
 QUERIES: dict[str, dict[str, object]] = {
+    "list_history": {"metrics": "sql.conns,pg.wal.bytes,sys.rss"},
     "list_hot_ranges": {"limit": 2},
     "list_sessions": {"username": APP},
     "show_health": {"ready": True},

@@ -58,7 +58,7 @@ def is_of_kind(told: Type, kind: str) -> bool:
         case EnumType(cls=cls):
             return kind == ("int" if issubclass(cls, int) else "text")
         case FloatType():
-            return kind == "number"
+            return kind in ("number", "number or null")
         case BytesType():
             return kind == "base64"
         case StrType():

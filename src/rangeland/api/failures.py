@@ -53,6 +53,13 @@ NO_TABLE = Failure(404, "database or table not found", "There is no such databas
 BAD_NODE_ID = Failure(400, "invalid node ID", "The node id is no number of a node, nor `local`.")
 BAD_RANGE_IDS = Failure(400, "invalid range ID", "`ranges` holds something else than numbers.")
 BAD_RANGE_ID = Failure(400, "invalid range ID", "The number is larger than 63 bits.")
+TOO_MANY_METRICS = Failure(400, "too many metrics; at most 50 at a time", "`metrics` names more than 50.")
+BAD_SINCE_S = Failure(400, "invalid since_s; should be a number from 1 to 172800", "`since_s` is something else.")
+BAD_MAX_POINTS = Failure(
+    400, "invalid max_points; should be a number from 2 to 2880", "`max_points` is something else."
+)
+TOO_MANY_RANGE_IDS = Failure(400, "too many range IDs; at most 100 at a time", "`range_id` names more than 100.")
+BAD_HOT_RANGE_IDS = Failure(400, "invalid range ID", "`range_id` holds something else than numbers.")
 BAD_READY = Failure(400, "invalid ready value", "`ready` is neither true nor false.")
 NOT_READY = Failure(500, GENERIC, "Asked with `ready`: this node should get no traffic now.")
 NOT_READY_AT_ROOT = Failure(503, "", "Asked with `ready`: this node should get no traffic now.", UnreadyAnswer)

@@ -33,6 +33,10 @@ _SESSION_ID: Final = {"type": "string", "pattern": "^([A-Za-z0-9_-]{21}[AQgw](==
 _NODE_NUMBER: Final = {"type": "integer", "format": "int32", "minimum": 1, "maximum": 2**31 - 1}
 _NODE_ID: Final = {"anyOf": [_NODE_NUMBER, {"type": "string", "const": "local"}]}
 _RANGE_ID: Final = {"type": "integer", "format": "int64", "minimum": 0}
+_NAMES: Final = {"type": "array", "items": _TEXT, "maxItems": 50}
+_SINCE_S: Final = {"type": "integer", "format": "int64", "minimum": 1, "maximum": 172800, "default": 3600}
+_MAX_POINTS: Final = {"type": "integer", "format": "int64", "minimum": 2, "maximum": 2880, "default": 400}
+_SOME_RANGE_IDS: Final = {"type": "array", "items": {"type": "integer", "format": "int64"}, "maxItems": 100}
 _RANGE_IDS: Final = {"type": "array", "items": {"type": "integer", "format": "int64"}}
 
 # fmt: off
@@ -59,6 +63,16 @@ EXCLUDE_CLOSED_SESSIONS = Parameter("exclude_closed_sessions", _FLAG, True,
     "Leave out sessions that have ended. Anything but `true` is false.")
 HOT_NODE_ID = Parameter("node_id", _NODE_ID, 2,
     "Of this node only; `local`: of the node that is asked. Absent: of all.")
+METRICS = Parameter("metrics", _NAMES, "sql.conns,pg.wal.bytes",
+    "Only these metrics, separated by commas, at most 50; those that a node doesn't have are passed over. "
+    "Absent: those of the console's charts.")
+HISTORY_NODE_ID = Parameter("node_id", _NODE_ID, 2,
+    "Of this node only; `local`: of the node that is asked. Absent: of all.")
+SINCE_S = Parameter("since_s", _SINCE_S, 21600, "How far back, in seconds.")
+MAX_POINTS = Parameter("max_points", _MAX_POINTS, 180,
+    "How many readings a node tells at most: where there are more, one of every few minutes, as it was read.")
+HOT_RANGE_IDS = Parameter("range_id", _SOME_RANGE_IDS, "8589951008,8589951014",
+    "Only these ranges, separated by commas, at most 100. Absent: all that were hot within the hour.")
 RANGES = Parameter("ranges", _RANGE_IDS, "8589951008,8589951014",
     "Only these range ids, separated by commas; those that don't exist are passed over. Absent: all.")
 SYSTEM = Parameter("system", _FLAG, True, "Also each database's own catalogues. Anything but `true` is false.")

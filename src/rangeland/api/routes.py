@@ -13,6 +13,8 @@ from rangeland.api import (
     databases,
     events,
     health,
+    history,
+    hot_range_history,
     hot_ranges,
     login,
     metrics,
@@ -35,6 +37,8 @@ from rangeland.api.replies import Body
 from rangeland.wire.databases import DatabaseAnswer, DatabasesAnswer, GrantsAnswer, TableAnswer, TablesAnswer
 from rangeland.wire.events import EventsAnswer
 from rangeland.wire.health import HealthAnswer
+from rangeland.wire.history import HistoryAnswer
+from rangeland.wire.hot_range_history import HotRangeHistoryAnswer
 from rangeland.wire.hot_ranges import HotRangesAnswer
 from rangeland.wire.login import LoginAnswer, LogoutAnswer
 from rangeland.wire.nodes import NodesAnswer
@@ -95,6 +99,8 @@ _ACCESS_FAILURES = {
 PAGE = (p.LIMIT, p.OFFSET)
 TOKEN_PAGE = (p.LIMIT, p.START)
 A_DATABASE = (f.NOT_A_NAME, f.NO_DATABASE)
+HISTORY = (p.METRICS, p.HISTORY_NODE_ID, p.SINCE_S, p.MAX_POINTS)
+BAD_HISTORY = (f.TOO_MANY_METRICS, f.BAD_NODE_ID, f.BAD_SINCE_S, f.BAD_MAX_POINTS)
 BAD_PROBLEMS = (f.BAD_SEVERITY, f.BAD_KIND, f.BAD_NODE_ID)
 LOGIN_FORM = (p.LOGIN_USERNAME, p.LOGIN_PASSWORD, p.LOGIN_SESSION, p.QUERY_USERNAME, p.QUERY_PASSWORD)
 BODY_FAILURES = (f.BROKEN_OFF, f.TOO_SLOW, f.TOO_LARGE)
@@ -139,6 +145,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         HealthAnswer, (p.READY,), (f.BAD_READY, f.NOT_READY)),
     Endpoint("GET", "/api/v2/health/restart_safety", Access.ANYONE, restart_safety.show_restart_safety,
         RestartSafetyAnswer, (p.ALLOW_MINIMUM_QUORUM,), (f.BAD_ALLOW_MINIMUM_QUORUM, f.NOT_SAFE, f.NO_STATUS)),
+    Endpoint("GET", "/api/v2/history", Access.READER, history.list_history,
+        HistoryAnswer, HISTORY, BAD_HISTORY, stable=False),
     Endpoint("GET", "/api/v2/nodes", Access.READER, nodes.list_nodes, NodesAnswer, PAGE),
     Endpoint("GET", "/api/v2/nodes/{node_id}/ranges", Access.READER, ranges.list_node_ranges,
         NodeRangesAnswer, (p.NODE_ID, p.RANGES, *PAGE, p.SYSTEM), (f.BAD_NODE_ID, f.BAD_RANGE_IDS), stable=False),
@@ -147,6 +155,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         ProblemsAnswer, (p.SEVERITY, p.PROBLEM_NODE_ID, p.KIND), BAD_PROBLEMS, stable=False),
     Endpoint("GET", "/api/v2/ranges/hot", Access.READER, hot_ranges.list_hot_ranges,
         HotRangesAnswer, (p.HOT_NODE_ID, *TOKEN_PAGE), (f.BAD_NODE_ID,)),
+    Endpoint("GET", "/api/v2/ranges/hot/history", Access.READER, hot_range_history.list_hot_range_history,
+        HotRangeHistoryAnswer, (p.HOT_RANGE_IDS,), (f.BAD_HOT_RANGE_IDS, f.TOO_MANY_RANGE_IDS), stable=False),
     Endpoint("GET", "/api/v2/ranges/{range_id:digits}", Access.READER, ranges.show_range,
         RangeAnswer, (p.RANGE_ID,), (f.NOT_DIGITS, f.BAD_RANGE_ID), stable=False),
     Endpoint("GET", "/api/v2/rules", Access.ANYONE, rules.list_rules, "text/plain", (p.FORMAT,), (f.BAD_FORMAT,)),

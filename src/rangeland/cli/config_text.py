@@ -25,8 +25,8 @@ def read_config_text(flags: Mapping[str, Any]) -> str:
         if not values[name]:
             values[name], origins[name] = derived, DERIVED[name]
     for setting in settings_of("start"):
-        if setting.kind == "duration":
-            values[setting.name] = f"{values[setting.name]:f}".rstrip("0").rstrip(".") + "s"
+        if "duration" in setting.kind:
+            values[setting.name] = _duration(values[setting.name])
     for name in URLS:
         values[name] = masked_url(values[name]) if values[name] else None
     return "".join(config_line(s.name, values[s.name], origins[s.name]) for s in settings_of("start"))
@@ -35,6 +35,10 @@ def read_config_text(flags: Mapping[str, Any]) -> str:
 def config_line(name: str, value: Any, origin: str) -> str:
     """A line of TOML; a comment for what has no value, which TOML can't say."""
     return f"# {name} is not set\n" if value is None else f"{name} = {_toml(value)}  # {origin}\n"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:f}".rstrip("0").rstrip(".") + "s" if seconds else "off"
 
 
 def _toml(value: Any) -> str:

@@ -35,6 +35,8 @@ RANGES = Question("ranges", p.RangesParams, p.ListPart)
 RANGE = Question("range", p.RangeParams, p.RangePart)
 HOT_RANGES = Question("hot_ranges", p.HotParams, p.HotPart)
 PROBLEMS = Question("problems", p.Nothing, p.ProblemsPart)
+HISTORY = Question("history", p.HistoryParams, p.HistoryPart)
+HOT_HISTORY = Question("hot_history", p.HotHistoryParams, p.ListPart)
 
 # Every server of the cluster knows the answer: one node is asked.
 DATABASES = Question("databases", p.PageParams, DatabasesAnswer)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -132,13 +132,22 @@ class Sample:
 
 
 class Sampler:
-    """This node's sampler; `run` has to run beside the questions."""
+    """This node's sampler; `run` has to run beside the questions. `on_sample` is told of each finished sample."""
 
-    def __init__(self, server: Server, databases: Databases, book: SizeBook, *, is_always_on: bool = False) -> None:
+    def __init__(
+        self,
+        server: Server,
+        databases: Databases,
+        book: SizeBook,
+        *,
+        is_always_on: bool = False,
+        on_sample: Callable[[Sample], None] = lambda _sample: None,
+    ) -> None:
         self._server = server
         self._databases = databases
         self._book = book
         self._is_always_on = is_always_on
+        self._on_sample = on_sample
         self._readings: dict[int, Reading] = {}  # by database number
         self._counts: dict[int, tuple[int, float]] = {}  # by database number: ranges, when counted
         self._block_size = 0
@@ -162,14 +171,19 @@ class Sampler:
 
         None: there was no second reading yet.
         """
-        self._asked_at = _now()
+        self.keep_on()
         if not self._is_recent():
-            self._asked.set()
             patience_s = min(PATIENCE_S, deadline - _now())
             with suppress(TimeoutError):
                 async with asyncio.timeout(patience_s), self._finished:
                     await self._finished.wait_for(self._is_recent)
         return self._sample
+
+    def keep_on(self) -> None:
+        """Somebody wants samples, and doesn't wait for one."""
+        self._asked_at = _now()
+        if not self._is_recent():
+            self._asked.set()
 
     async def top(self, params: HotParams, *, node_id: int, deadline: float) -> HotPart:
         """Return the hottest ranges first. Later pages are of the sample that the first one was of."""
@@ -220,6 +234,7 @@ class Sampler:
             return _now() - began  # the last sample grows old, and says so by its age: nothing else is lost
         if sample.window_s_by_number:
             self._sample = sample
+            self._on_sample(sample)
             async with self._finished:
                 self._finished.notify_all()
         return _now() - began

@@ -142,13 +142,16 @@ class StatusCollector:
         self._checkpoints = RareReading(self._read_checkpoints, age_s=COUNTERS_AGE_S, patience_s=PATIENCE_S)
         self._sizes = RareReading(self._read_sizes, age_s=SIZES_AGE_S, patience_s=PATIENCE_S)
 
-    async def collect(self, *, node_id: int, deadline: float) -> StatusPart:
+    async def collect(self, *, node_id: int, deadline: float, is_kept: bool = False) -> StatusPart:
         """Read the status with one statement; never raises: of a server that is down, only the machine is
-        told."""
+        told.
+
+        Of a status that is kept all counters are read: an old one would look as if nothing had happened since.
+        """
         row = await self._row(deadline)
         if row is not None:
             for reading in self._rare:
-                await reading.refresh(deadline=deadline)
+                await reading.refresh(deadline=deadline, is_due=is_kept and reading is not self._sizes)
         down = self._server.down
         return StatusPart(
             status=self._status(node_id, row),

@@ -26,10 +26,10 @@ class RareReading(Generic[T]):
         self._due_at = 0.0  # loop time
         self._reading: asyncio.Task[None] | None = None
 
-    async def refresh(self, *, deadline: float) -> None:
-        """Begin a reading if the last one is old, and wait for it a little. Never raises."""
+    async def refresh(self, *, deadline: float, is_due: bool = False) -> None:
+        """Begin a reading if the last one is old, or in any case; wait for it a little. Never raises."""
         now = asyncio.get_running_loop().time()
-        if self._reading is None and now >= self._due_at:
+        if self._reading is None and (is_due or now >= self._due_at):
             self._due_at = now + self._age_s
             self._reading = asyncio.create_task(self._keep(now + STATEMENT_TIMEOUT_S))
         if self._reading is not None:

@@ -137,6 +137,8 @@ def make_answers(
         q.RANGE.path: collectors.range,
         q.HOT_RANGES.path: collectors.hot_ranges,
         q.PROBLEMS.path: collectors.problems,
+        q.HISTORY.path: collectors.history,
+        q.HOT_HISTORY.path: collectors.hot_history,
         q.DATABASES.path: collectors.databases.collect_databases,
         q.DATABASE.path: collectors.databases.collect_database,
         q.DATABASE_GRANTS.path: collectors.databases.collect_grants,

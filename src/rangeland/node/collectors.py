@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
-from msgspec import structs
+from msgspec import Raw, structs
 
 from rangeland.auth.failed_logins import ADDRESS_LENGTH
 from rangeland.checks.table import READINGS
@@ -15,7 +16,9 @@ from rangeland.cluster.cluster import halfway
 from rangeland.cluster.flights import Flights
 from rangeland.collect.databases import DatabaseCollector, Databases
 from rangeland.collect.events import collect_events
-from rangeland.collect.hot_ranges import Sampler
+from rangeland.collect.history import HistoryBook, seconds_to_wait
+from rangeland.collect.hot_range_history import HotHistoryBook
+from rangeland.collect.hot_ranges import Sample, Sampler
 from rangeland.collect.nodes import NodeFacts, StatusCollector
 from rangeland.collect.patroni import PatroniCollector
 from rangeland.collect.problems import ProblemCollector
@@ -26,15 +29,21 @@ from rangeland.collect.sessions import SessionCollector
 from rangeland.collect.sizes import SizeBook
 from rangeland.collect.tables import TableCollector
 from rangeland.collect.users import collect_users
+from rangeland.config import REQUEST_TIMEOUT_S
 from rangeland.errors import NoPrimaryError, RangelandError, ServerError
 from rangeland.pg import LOCK_NOT_AVAILABLE, Server
 from rangeland.state import tables
 from rangeland.wire.events import EventsAnswer, SessionCancelled, SessionTerminated
+from rangeland.wire.json import encode
 from rangeland.wire.members import DatabasesToNumber
 from rangeland.wire.parts import (
     EventsParams,
+    HistoryParams,
+    HistoryPart,
+    HotHistoryParams,
     HotParams,
     HotPart,
+    Item,
     ListPart,
     NodeAccount,
     Nothing,
@@ -70,6 +79,7 @@ class Collectors:
         account: Callable[[], Awaitable[tuple[NodeAccount, list[Unchecked]]]],
         patroni_url: str | None,
         check_cpu_percent: int,
+        history_s: float,
     ) -> None:
         self._account = account
         self._server = server
@@ -82,7 +92,9 @@ class Collectors:
         self.databases = DatabaseCollector(server)
         self.tables = TableCollector(server, databases)
         book = SizeBook()
-        self._sampler = Sampler(server, databases, book)
+        self._history = HistoryBook(history_s)
+        self._hot_history = HotHistoryBook()
+        self._sampler = Sampler(server, databases, book, on_sample=self._remember)
         self._ranges = RangeCollector(server, databases, self._sampler, book)
         self._sessions = SessionCollector(server)
         self._status = StatusCollector(server, facts, count_ranges=self._sampler.count_ranges)
@@ -93,6 +105,13 @@ class Collectors:
         """The sampler of hot ranges, until cancelled."""
         await self._server.wait_until_up()
         await self._sampler.run()
+
+    async def run_history(self) -> None:
+        """Read the status once in each minute in which nobody else has, until cancelled."""
+        while True:
+            await asyncio.sleep(seconds_to_wait(time.time()))
+            if self._history.is_due(time.time()):
+                await self.own_status(asyncio.get_running_loop().time() + REQUEST_TIMEOUT_S)
 
     async def close(self) -> None:
         await self._status.close()
@@ -145,7 +164,9 @@ class Collectors:
         )
 
     async def status(self, _params: Nothing, deadline: float) -> StatusPart:
-        part = await self._status.collect(node_id=self._cluster.node_id, deadline=deadline)
+        is_kept = self._history.is_due(time.time())
+        part = await self._status.collect(node_id=self._cluster.node_id, deadline=deadline, is_kept=is_kept)
+        self._history.take(part.status)
         return structs.replace(part, draining=self._draining())
 
     async def own_status(self, deadline: float) -> StatusPart:
@@ -178,6 +199,16 @@ class Collectors:
     async def hot_ranges(self, params: HotParams, deadline: float) -> HotPart:
         return await self._sampler.top(params, node_id=self._cluster.node_id, deadline=deadline)
 
+    async def history(self, params: HistoryParams, _deadline: float) -> HistoryPart:
+        told = self._history.told(params, node_id=self._cluster.node_id, now_s=time.time())
+        return HistoryPart(history=Raw(encode(told)))
+
+    async def hot_history(self, params: HotHistoryParams, _deadline: float) -> ListPart:
+        """Whoever looks at it wants it to go on."""
+        self._sampler.keep_on()
+        told = self._hot_history.told(params.range_ids, node_id=self._cluster.node_id, now_s=time.time())
+        return ListPart(items=[Item(each.range_id, Raw(encode(each))) for each in told])
+
     async def events(self, params: EventsParams, deadline: float) -> EventsAnswer:
         return await collect_events(self._server, params, deadline=deadline)
 
@@ -191,6 +222,9 @@ class Collectors:
 
     async def users(self, params: PageParams, deadline: float) -> UsersAnswer:
         return await collect_users(self._server, params, deadline=deadline)
+
+    def _remember(self, sample: Sample) -> None:
+        self._hot_history.take(sample, now_s=time.time())
 
     async def _context(self, deadline: float) -> RangeContext:
         """Who is the primary; every other registered node is expected to have a streaming standby."""

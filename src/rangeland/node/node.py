@@ -82,6 +82,7 @@ class Node:
             account=self._account,
             patroni_url=settings.patroni_url,
             check_cpu_percent=settings.check_cpu_percent,
+            history_s=settings.history_s,
         )
         self._membership = Membership(
             server=self._server,
@@ -166,6 +167,7 @@ class Node:
             asyncio.create_task(self._membership.run_doubts()),
             asyncio.create_task(self._auth.revocations.run()),
             asyncio.create_task(self._as_member(self._collectors.run)),
+            asyncio.create_task(self._collectors.run_history()),
             asyncio.create_task(self._as_member(self._events.run)),
             asyncio.create_task(self._as_member(self._watch.run)),
             asyncio.create_task(self._auth.failed_logins.run()),

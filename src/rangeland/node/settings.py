@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rangeland.checks.table import LIMITS
+from rangeland.collect.history import LONGEST_S, STEP_S
 from rangeland.config import host_port, joined, parse_locality
 from rangeland.errors import SettingError
 from rangeland.pg.connection import parse_server_url
@@ -41,6 +42,7 @@ class NodeSettings:
     limits: Mapping[str, float]
     patroni_url: str | None
     check_cpu_percent: int
+    history_s: float  # 0: none is kept
     log_format: str
 
     @property
@@ -83,6 +85,7 @@ def node_settings(values: Mapping[str, Any]) -> NodeSettings:
         limits=_limits(values["limits"]),
         patroni_url=_patroni_url(values["patroni_url"]),
         check_cpu_percent=values["check_cpu_percent"],
+        history_s=_history_s(values["history"]),
         log_format=values["log_format"],
     )
 
@@ -110,6 +113,13 @@ def _patroni_url(given: str | None) -> str | None:
     if not re.fullmatch(r"https?://[^/?#@\s]+/?", given):
         raise SettingError("--patroni-url must be http://HOST:PORT or https://HOST:PORT, without a user")
     return given.rstrip("/")
+
+
+def _history_s(given_s: float) -> float:
+    """Raises: SettingError; an hour of it is some 40 kB."""
+    if given_s and not STEP_S <= given_s <= LONGEST_S:
+        raise SettingError("--history must be from 1m to 48h, or off")
+    return given_s
 
 
 def _localhost_only(host: str, given: str) -> str:

@@ -134,7 +134,10 @@ def _parameter(parameter: Parameter) -> Json:
 
 
 def _example_value(parameter: Parameter) -> object:
-    return [int(part) for part in str(parameter.example).split(",")] if _is_list(parameter) else parameter.example
+    if not _is_list(parameter):
+        return parameter.example
+    parts = str(parameter.example).split(",")
+    return parts if parameter.schema["items"] == {"type": "string"} else [int(part) for part in parts]
 
 
 def _is_list(parameter: Parameter) -> bool:

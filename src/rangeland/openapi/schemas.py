@@ -15,6 +15,8 @@ from msgspec import Struct
 from msgspec.inspect import DictType, IntType, StructType, Type
 
 from rangeland.openapi.comments import Comment, comments_of
+from rangeland.wire.history import NodeHistory
+from rangeland.wire.hot_range_history import HotRangeHistory
 from rangeland.wire.ranges import RangeInfo
 from rangeland.wire.sessions import Session
 
@@ -23,6 +25,8 @@ REFERENCE = "#/components/schemas/{name}"
 PASSED_THROUGH: set[type[Struct]] = {
     Session,
     RangeInfo,
+    NodeHistory,
+    HotRangeHistory,
 }  # bytes in the answers that hold them, which only name their schema
 
 _FORMATS = {"RFC 3339": "date-time", "UUID": "uuid"}  # by what the comment of a text says
@@ -108,20 +112,22 @@ def _property(schema: Schema, field: msgspec.inspect.Field, comment: Comment) ->
     return made
 
 
-def _plain(schema: Schema) -> Schema:
-    """Without null, which is never printed, and with the widths that generated clients ask for."""
+def _plain(schema: Schema, *, is_field: bool = True) -> Schema:
+    """With the widths that generated clients ask for, and without null: it is printed within lists only."""
     kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
     made = {**schema}
-    if len(kinds) == 1:
+    if len(kinds) == 1 and is_field:
         del made["anyOf"]
         made = {**kinds[0], **made}
+    elif len(kinds) == 1:
+        made["anyOf"] = [_plain(kind) for kind in made["anyOf"]]
     if made.get("type") == "integer":
         made["format"] = "int64"
     elif made.get("type") == "number":
         made["format"] = "double"
     for inner in ("items", "additionalProperties"):
         if isinstance(made.get(inner), dict):
-            made[inner] = _plain(made[inner])
+            made[inner] = _plain(made[inner], is_field=False)
     return made
 
 

@@ -192,6 +192,26 @@ class StatusPart(Struct, frozen=True, kw_only=True):
     draining: bool = False
 
 
+class HistoryParams(Struct, frozen=True, kw_only=True):
+    """Which of a node's remembered readings."""
+
+    metrics: list[str]  # dotted names; those that the node doesn't have are passed over
+    since_s: int  # how far back, in seconds
+    max_points: int  # 2 or more
+
+
+class HistoryPart(Struct, frozen=True, kw_only=True):
+    """What a node remembers of its metrics."""
+
+    history: Raw  # a NodeHistory, encoded
+
+
+class HotHistoryParams(Struct, frozen=True, kw_only=True):
+    """Which of the ranges that were hot within the hour; the answer's keys are range ids."""
+
+    range_ids: list[int] | None = None  # None: all; of others nothing is told
+
+
 class StandbyInfo(Struct, frozen=True, kw_only=True):
     """A physical standby that streams from a server."""
 
