@@ -20,14 +20,24 @@ export function sorted(rows, columns, sort) {
   if (!column) return rows;
   const direction = sort.startsWith("-") ? -1 : 1;
   const valueOf = column.value ?? ((row) => row[column.key]);
-  return [...rows].sort((a, b) => direction * compared(valueOf(a), valueOf(b)));
+  return rows
+    .map((row) => ({ row, value: valueOf(row) }))
+    .sort((a, b) => compared(a.value, b.value, direction))
+    .map(({ row }) => row);
 }
 
-function compared(a, b) {
+const order = new Intl.Collator("en", { numeric: true }); // made once: it takes longer than a thousand comparisons
+
+/** What isn't known is last in either direction. */
+function compared(a, b, direction) {
   if (a === b) return 0;
-  if (a === undefined || a === null || a === "") return -1;
-  if (b === undefined || b === null || b === "") return 1;
-  return typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
+  if (isUnknown(a)) return isUnknown(b) ? 0 : 1;
+  if (isUnknown(b)) return -1;
+  return direction * (typeof a === "number" && typeof b === "number" ? a - b : order.compare(a, b));
+}
+
+function isUnknown(value) {
+  return value === undefined || value === null || value === "";
 }
 
 /**
@@ -36,7 +46,8 @@ function compared(a, b) {
  *   shown, `value(row)` what is sorted by (a column without label can't be sorted).
  * @param rows in the order in which they are shown
  * @param rowKey row → a key that stays
- * @param sort the URL's parameter `sort`; `onSort` is given another value of it (by default the URL gets it)
+ * @param sort the URL's parameter `sort`; `onSort` is given another value of it (by default the URL gets it; null: the
+ *   rows have an order of their own)
  * @param onOpen called with a row that was clicked or entered; without it rows can't be opened
  * @param openKey the key of the row whose detail is open
  * @param toneOf row → a tone for the row, or ""
@@ -109,6 +120,7 @@ export function Table({ label, columns, rows, rowKey, sort = "", onSort = sortBy
 
 function Head({ column, sort, onSort }) {
   if (!column.label) return html`<div role="columnheader"><span class="unseen">${column.spoken ?? column.key}</span></div>`;
+  if (!onSort) return html`<div role="columnheader" class=${column.isNumber ? "number" : ""}>${column.label}</div>`;
   const isSorted = sort.replace(/^-/, "") === column.key;
   const direction = sort.startsWith("-") ? "descending" : "ascending";
   const other = isSorted ? (sort.startsWith("-") ? column.key : `-${column.key}`) : `${column.isNumber ? "-" : ""}${column.key}`;
