@@ -148,7 +148,7 @@ export function Confirm({ title, children, action, onConfirm, onClose }) {
     }
   };
   return html`<${Dialog} title=${title} onClose=${onClose}>
-    <div>${children}</div>
+    <div class="question">${children}</div>
     ${state.error && html`<p class="bad" role="alert">${state.error}</p>`}
     <footer class="buttons">
       <button type="button" onClick=${onClose}>Leave it</button>

@@ -3,7 +3,6 @@
 import { html, useMemo, useRef, useState } from "../lib/html.js";
 import { login, refreshAll, request, usePolled } from "../lib/api.js";
 import { UNKNOWN, duration, moment, nanoseconds, parseDuration, plural } from "../lib/format.js";
-import { addressOf } from "../lib/nodes.js";
 import { href, setParams } from "../lib/route.js";
 import {
   STATES, blockedTree, blockersOf, byUrgency, canCancel, choicesOf, countBehind, filtered, locksOf, nameOfProcess, nodeOfId, oneLine,
@@ -96,7 +95,7 @@ function columnsOf(locks, params) {
     { key: "database", label: "Database", width: "minmax(60px, .55fr)", hideBelow: 860, title: (row) => row.database },
     { key: "application", label: "Application", width: "minmax(70px, .6fr)", hideBelow: 1000, title: (row) => row.application },
     { key: "client", label: "Client", width: "minmax(70px, .7fr)", hideBelow: 1600, title: (row) => row.client },
-    { key: "state", label: "State", width: "108px", value: (row) => STATES[row.state].rank, cell: (row) => html`<${StateBadge} row=${row} />` },
+    { key: "state", label: "State", width: "102px", value: (row) => STATES[row.state].rank, cell: (row) => html`<${StateBadge} row=${row} />` },
     { key: "age", label: "For", width: "84px", isNumber: true, value: (row) => row.ageS, cell: ageOf, title: ageTitle },
     { key: "wait", label: "Waits for", width: "minmax(76px, .55fr)", hideBelow: 1100, cell: waitOf, title: waitTitle },
     { key: "locks", label: "Blocking", width: "108px", hideBelow: 760, value: (row) => weightOf(locks, row), cell: (row) => html`<${Blocking} row=${row} locks=${locks} params=${params} />` },
@@ -132,7 +131,7 @@ function ageOf(row) {
 
 function ageTitle(row) {
   if (row.state === "closed") return "when it was first missed";
-  if (row.ageS === undefined) return `connected since ${moment(row.session.start)}; since when it has been idle, PostgreSQL's answer doesn't say`;
+  if (row.ageS === undefined) return `connected since ${moment(row.session.start)}; nothing says since when it is in this state`;
   return row.state === "active" ? "how long its statement has run" : "how long its transaction has been open";
 }
 
@@ -192,9 +191,9 @@ function BlockedView({ rows, shown, locks, params, isKnown }) {
 function treeColumns(params) {
   const ofRow = (cell) => (line) => (line.row ? cell(line.row) : null);
   return [
-    { key: "process", label: "Process", width: "minmax(150px, 1fr)", cell: (line) => html`<${Branch} line=${line} />` },
+    { key: "process", label: "Process", width: "minmax(112px, 1fr)", cell: (line) => html`<${Branch} line=${line} />` },
     { key: "node", label: "Node", width: "74px", hideBelow: 700, cell: (line) => html`<${NodeName} id=${line.nodeId} isLink=${false} />` },
-    { key: "behind", label: "Behind it", width: "92px", cell: (line) => line.behind > 0 && html`<${Badge} tone=${line.depth ? "warn" : "bad"}>${line.behind} wait${line.behind === 1 ? "s" : ""}<//>` },
+    { key: "behind", label: "Behind it", width: "76px", cell: (line) => line.behind > 0 && html`<${Badge} tone=${line.depth ? "warn" : "bad"}>${line.behind} wait${line.behind === 1 ? "s" : ""}<//>` },
     { key: "user", label: "User", width: "minmax(60px, .6fr)", hideBelow: 860, cell: ofRow((row) => row.user) },
     { key: "database", label: "Database", width: "minmax(60px, .6fr)", hideBelow: 1100, cell: ofRow((row) => row.database) },
     { key: "application", label: "Application", width: "minmax(70px, .6fr)", hideBelow: 1000, cell: ofRow((row) => row.application) },
@@ -229,8 +228,8 @@ function Detail({ id, rows, locks, answer, params }) {
       <${Fate} id=${id} found=${found} isSeen=${Boolean(row)} answer=${answer} />
       ${row && html`<${Signals} row=${row} isThere=${isThere} onAsk=${setAsked} />
         <${SessionFacts} row=${row} />
-        <${Query} row=${row} />
         <${LockFacts} row=${row} locks=${lastLocks} params=${params} />
+        <${Query} row=${row} />
         <${Workers} workers=${row.session.active_queries[0]?.parallel_workers ?? NOTHING} />
         ${isThere && html`<${ByHand} row=${row} />`}`}
     <//>
@@ -288,7 +287,7 @@ function LockFacts({ row, locks, params }) {
   const blockers = blockersOf(locks, row);
   const waiters = waitersOf(locks, row);
   const behind = countBehind(locks, row.place);
-  return html`${blockers.length > 0 && html`<section><h3>Waits for</h3><${People} people=${blockers} params=${params} /></section>`}
+  return html`${blockers.length > 0 && html`<section><h3>Blocked by</h3><${People} people=${blockers} params=${params} /></section>`}
     ${waiters.length > 0 && html`<section><h3>Blocks ${plural(waiters.length, "session")}${behind > waiters.length ? `, and ${behind - waiters.length} behind them` : ""}</h3>
       <${People} people=${waiters.map((waiter) => ({ pid: waiter.pid, row: waiter }))} params=${params} /></section>`}`;
 }
@@ -322,7 +321,7 @@ function ByHand({ row }) {
   const command = node ? psqlCommand(row, node.sql_address.address_field, verb) : "";
   if (!command) return null;
   return html`<section><h3>${verb === "cancel" ? "Cancel its statement" : "End it"} with psql</h3><${Code} text=${command} label="command to run" />
-    <p class="quiet">In a shell from which ${addressOf(node)}'s server can be reached.</p></section>`;
+    <p class="quiet">In a shell that reaches node ${row.nodeId}'s server.</p></section>`;
 }
 
 // Cancel and terminate
