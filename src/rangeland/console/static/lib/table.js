@@ -3,11 +3,12 @@
 // Rows have one height, so that nothing moves when figures change. Keys: up, down, page up, page down, home and end move
 // the current row, Enter opens it.
 
-import { html, signal, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
+import { html, signal, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
 import { setParams } from "./route.js";
 
 const ROW_PX = 34;
 const BEYOND = 12; // rows drawn above and below, so that fast scrolling shows no gap
+const STRIDE_PX = 4 * ROW_PX; // scrolling by less draws nothing: the rows beyond are there
 
 const screenWidth = signal(innerWidth);
 addEventListener("resize", () => {
@@ -67,7 +68,7 @@ export function Table({ label, columns, rows, rowKey, sort = "", onSort = sortBy
   }, []);
 
   const first = Math.max(0, Math.floor(view.top / ROW_PX) - BEYOND);
-  const last = Math.min(rows.length, Math.ceil((view.top + view.height) / ROW_PX) + BEYOND);
+  const last = Math.min(rows.length, Math.ceil((view.top + STRIDE_PX + view.height) / ROW_PX) + BEYOND);
   useEffect(() => onSight?.(rows.slice(first, last)), [rows, first, last]);
   const currentIndex = currentKey === null ? -1 : rows.findIndex((row) => rowKey(row) === currentKey);
 
@@ -91,10 +92,24 @@ export function Table({ label, columns, rows, rowKey, sort = "", onSort = sortBy
     }
   };
 
+  // What was drawn is kept while nothing but the place changes: Preact doesn't look into a row that it knows.
+  const drawn = useMemo(() => new Map(), [rows, columns, tracks, openKey, currentKey, onOpen, toneOf]);
+  const drawRow = (row, index) => {
+    const key = rowKey(row);
+    return html`<div key=${key} role="row" aria-rowindex=${index + 2}
+      class="row ${toneOf?.(row) ?? ""} ${onOpen ? "opens" : ""} ${key === openKey ? "open" : ""} ${key === currentKey ? "current" : ""}"
+      style=${{ gridTemplateColumns: tracks }}
+      onClick=${onOpen && ((event) => !event.target.closest("a, button") && onOpen(row))}>
+      ${shownColumns.map((column) => html`<div key=${column.key} role="cell" class=${column.isNumber ? "number" : ""} title=${column.title?.(row)}>
+        ${column.cell ? column.cell(row) : row[column.key]}
+      </div>`)}
+    </div>`;
+  };
+
   return html`<div class="table" role="table" aria-label=${label} aria-rowcount=${rows.length + 1}
     ref=${scroller} tabindex="0" onKeyDown=${onKeyDown} onScroll=${(event) => {
-      const { scrollTop } = event.currentTarget;
-      setView((old) => ({ ...old, top: scrollTop }));
+      const top = Math.floor(event.currentTarget.scrollTop / STRIDE_PX) * STRIDE_PX;
+      setView((old) => (old.top === top ? old : { ...old, top }));
     }}>
     <div class="row head" role="row" aria-rowindex="1" style=${{ gridTemplateColumns: tracks }}>
       ${shownColumns.map((column) => html`<${Head} key=${column.key} column=${column} sort=${sort} onSort=${onSort} />`)}
@@ -103,15 +118,9 @@ export function Table({ label, columns, rows, rowKey, sort = "", onSort = sortBy
     <div class="rows" role="rowgroup" style=${{ height: `${rows.length * ROW_PX}px` }}>
       <div class="window" role="presentation" style=${{ transform: `translateY(${first * ROW_PX}px)` }}>
         ${rows.slice(first, last).map((row, offset) => {
-          const key = rowKey(row);
-          return html`<div key=${key} role="row" aria-rowindex=${first + offset + 2}
-            class="row ${toneOf?.(row) ?? ""} ${onOpen ? "opens" : ""} ${key === openKey ? "open" : ""} ${key === currentKey ? "current" : ""}"
-            style=${{ gridTemplateColumns: tracks }}
-            onClick=${onOpen && ((event) => !event.target.closest("a, button") && onOpen(row))}>
-            ${shownColumns.map((column) => html`<div key=${column.key} role="cell" class=${column.isNumber ? "number" : ""} title=${column.title?.(row)}>
-              ${column.cell ? column.cell(row) : row[column.key]}
-            </div>`)}
-          </div>`;
+          const index = first + offset;
+          if (!drawn.has(index)) drawn.set(index, drawRow(row, index));
+          return drawn.get(index);
         })}
       </div>
     </div>

@@ -43,8 +43,8 @@ export function SessionsPage({ params }) {
         [linkTo(params, { view: "blocked" }), `Blocked${blocked.length ? ` (${blocked.length.toLocaleString("en-GB")})` : ""}`, isTree],
       ]} />
       ${isTree
-        ? html`<${BlockedView} rows=${rows} shown=${shown} locks=${locks} params=${params} isKnown=${isKnown} />`
-        : html`<${ListView} rows=${rows} shown=${shown} locks=${locks} params=${params} isKnown=${isKnown} />`}
+        ? html`<${BlockedView} rows=${rows} shown=${shown} locks=${locks} params=${params} answer=${answer} />`
+        : html`<${ListView} rows=${rows} shown=${shown} locks=${locks} params=${params} answer=${answer} />`}
     </div>
     ${params.session && html`<${Detail} key=${params.session} id=${params.session} rows=${rows} locks=${locks} answer=${answer} params=${params} />`}`;
 }
@@ -103,20 +103,21 @@ function columnsOf(locks, params) {
   ];
 }
 
-function ListView({ rows, shown, locks, params, isKnown }) {
+function ListView({ rows, shown, locks, params, answer }) {
   const columns = columnsOf(locks, params);
   const ordered = useMemo(() => (params.sort ? sorted(shown, columns, params.sort) : byUrgency(shown)), [shown, params.sort]);
   return html`<${Table} label="Sessions" columns=${columns} rows=${ordered} rowKey=${(row) => row.id} sort=${params.sort} onOpen=${open}
-    openKey=${params.session} toneOf=${(row) => (row.blockers.length ? "warn" : "")} empty=${emptyWords(isKnown, rows)} />`;
+    openKey=${params.session} toneOf=${(row) => (row.blockers.length ? "warn" : "")} empty=${emptyWords(answer, rows)} />`;
 }
 
 function open(row) {
   setParams({ session: row.id }, { isNewEntry: true });
 }
 
-function emptyWords(isKnown, rows) {
-  if (!isKnown) return "Asking every node…";
-  return rows.length ? "No session is like that." : "Nobody is connected.";
+function emptyWords({ data }, rows) {
+  if (!data) return "Asking every node…";
+  if (rows.length) return "No session is like that.";
+  return data.errors.length ? "Nobody is connected to the servers that could be asked." : "Nobody is connected.";
 }
 
 function StateBadge({ row }) {
@@ -176,7 +177,7 @@ function noQuery(row) {
 
 // Who blocks whom
 
-function BlockedView({ rows, shown, locks, params, isKnown }) {
+function BlockedView({ rows, shown, locks, params, answer }) {
   const lines = useMemo(() => treesWith(blockedTree(locks), shown), [locks, shown]);
   const unknown = useMemo(() => waitsForUnknown(shown), [shown]);
   const isAny = locks.waitersAt.size > 0;
@@ -185,7 +186,7 @@ function BlockedView({ rows, shown, locks, params, isKnown }) {
     <${Table} label="Blocking and blocked sessions" columns=${treeColumns(params)} rows=${lines} rowKey=${(line) => line.place} onSort=${null}
       onOpen=${(line) => line.row && open(line.row)} openKey=${lines.find((line) => line.row?.id === params.session)?.place}
       toneOf=${(line) => (line.depth === 0 ? "root" : "")}
-      empty=${!isKnown || isAny ? emptyWords(isKnown, rows) : "No session waits for another one."} />`;
+      empty=${!answer.data || isAny || !rows.length ? emptyWords(answer, rows) : "No session waits for another one."} />`;
 }
 
 function treeColumns(params) {
