@@ -97,7 +97,7 @@ function columnsOf(locks, params) {
     { key: "client", label: "Client", width: "minmax(70px, .7fr)", hideBelow: 1600, title: (row) => row.client },
     { key: "state", label: "State", width: "102px", value: (row) => STATES[row.state].rank, cell: (row) => html`<${StateBadge} row=${row} />` },
     { key: "age", label: "For", width: "84px", isNumber: true, value: (row) => row.ageS, cell: ageOf, title: ageTitle },
-    { key: "wait", label: "Waits for", width: "minmax(76px, .55fr)", hideBelow: 1100, cell: waitOf, title: waitTitle },
+    { key: "wait", label: "Waits for", width: "minmax(100px, .55fr)", hideBelow: 1100, cell: waitOf, title: waitTitle },
     { key: "locks", label: "Blocking", width: "108px", hideBelow: 760, value: (row) => weightOf(locks, row), cell: (row) => html`<${Blocking} row=${row} locks=${locks} params=${params} />` },
     { key: "query", label: "Query", width: "minmax(90px, 2.4fr)", value: (row) => row.sql, cell: (row) => html`<${QueryLink} row=${row} params=${params} />` },
   ];
@@ -200,7 +200,7 @@ function treeColumns(params) {
     { key: "application", label: "Application", width: "minmax(70px, .6fr)", hideBelow: 1000, cell: ofRow((row) => row.application) },
     { key: "state", label: "State", width: "108px", hideBelow: 560, cell: ofRow((row) => html`<${StateBadge} row=${row} />`) },
     { key: "age", label: "For", width: "84px", hideBelow: 480, isNumber: true, cell: ofRow(ageOf) },
-    { key: "wait", label: "Waits for", width: "minmax(76px, .55fr)", hideBelow: 1200, cell: ofRow(waitOf) },
+    { key: "wait", label: "Waits for", width: "minmax(100px, .55fr)", hideBelow: 1200, cell: ofRow(waitOf) },
     { key: "query", label: "Query", width: "minmax(70px, 2.2fr)", cell: ofRow((row) => html`<${QueryLink} row=${row} params=${params} />`) },
   ];
 }
