@@ -14,11 +14,13 @@ import { HotRangesPage } from "./pages/hot-ranges.js";
 import { LoginForm, LoginPage } from "./pages/login.js";
 import { OverviewPage } from "./pages/overview.js";
 import { RangePage } from "./pages/range.js";
+import { SessionsPage } from "./pages/sessions.js";
 import { TablePage } from "./pages/table.js";
 
 // In the order of the navigation; `key` after "g" opens it. `names` are the first parts of a page's address.
 const PAGES = [
   { title: "Overview", names: ["overview"], key: "o", page: () => OverviewPage },
+  { title: "Sessions", names: ["sessions"], key: "s", page: () => SessionsPage },
   { title: "Hot ranges", names: ["hot-ranges", "ranges"], key: "h", page: ([name, id]) => (name === "ranges" && id ? RangePage : HotRangesPage) },
   { title: "Databases", names: ["databases"], key: "d", page: ([, database, table]) => (table ? TablePage : database ? DatabasePage : DatabasesPage) },
   { title: "Events", names: ["events"], key: "e", page: () => EventsPage },

@@ -51,6 +51,16 @@ export function duration(seconds) {
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 
+const SECONDS_OF = { ms: 0.001, s: 1, sec: 1, min: 60, m: 60, h: 3600, d: 86400 };
+
+/** "5 min" → 300, "1 h 30 min" → 5400, "20" → 20; undefined where it is no duration. */
+export function parseDuration(text) {
+  const parts = [...text.matchAll(/\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*/gy)];
+  const isWhole = parts.length > 0 && parts.reduce((sum, [all]) => sum + all.length, 0) === text.length;
+  const seconds = parts.reduce((sum, [, number, unit]) => sum + Number(number) * (SECONDS_OF[unit || "s"] ?? NaN), 0);
+  return isWhole && !Number.isNaN(seconds) ? seconds : undefined;
+}
+
 /** A moment of today as its time, an older one with its date. `moment`: RFC 3339, or ms since 1970. */
 export function moment(when) {
   const date = new Date(when);

@@ -102,9 +102,9 @@ export function Copy({ text, label = "Copy" }) {
   return html`<button type="button" class="small" onClick=${copy}>${isDone ? "Copied" : label}</button>`;
 }
 
-/** Text to paste somewhere, with a button that copies it. */
-export function Code({ text, label }) {
-  return html`<div class="code"><pre tabindex="0" role="region" aria-label=${label ?? "code"}><code>${text}</code></pre><${Copy} text=${text} /></div>`;
+/** Text to paste somewhere, with a button that copies it. `children`: the same text with marks in it. */
+export function Code({ text, label, children }) {
+  return html`<div class="code"><pre tabindex="0" role="region" aria-label=${label ?? "code"}><code>${children ?? text}</code></pre><${Copy} text=${text} /></div>`;
 }
 
 /**
@@ -149,7 +149,7 @@ export function Confirm({ title, children, action, onConfirm, onClose }) {
     }
   };
   return html`<${Dialog} title=${title} onClose=${onClose}>
-    <div>${children}</div>
+    <div class="question">${children}</div>
     ${state.error && html`<p class="bad" role="alert">${state.error}</p>`}
     <footer class="buttons">
       <button type="button" onClick=${onClose}>Leave it</button>
@@ -158,11 +158,28 @@ export function Confirm({ title, children, action, onConfirm, onClose }) {
   <//>`;
 }
 
-/** A text field of a filter that stands for the parameter `name` of the URL. */
-export function FilterText({ name, label, value, placeholder, wide = false }) {
+/**
+ * The filters above a list, the first of them always there. On a narrow screen a button shows and hides the others, and
+ * says how many are `set`.
+ */
+export function Filters({ set, children }) {
+  const [isOpen, setOpen] = useState(false);
+  return html`<div class="filters ${isOpen ? "" : "folded"}" role="search" aria-label="Filters">${children}
+    <button type="button" class="fold" aria-expanded=${isOpen} onClick=${() => setOpen(!isOpen)}>Filters${set ? ` (${set})` : ""}</button>
+  </div>`;
+}
+
+/** A text field of a filter that stands for the parameter `name` of the URL. `isWrong`: it says nothing that filters. */
+export function FilterText({ name, label, value, placeholder, wide = false, isWrong = false }) {
   return html`<label class="field ${wide ? "wide" : ""}"><span>${label}</span>
-    <input type="search" name=${name} value=${value ?? ""} placeholder=${placeholder} autocomplete="off" spellcheck="false"
+    <input type="search" name=${name} value=${value ?? ""} placeholder=${placeholder} autocomplete="off" spellcheck="false" aria-invalid=${isWrong}
       onInput=${(event) => setParams({ [name]: event.currentTarget.value })} /></label>`;
+}
+
+/** A box to tick that stands for the parameter `name` of the URL: "1", or not there. */
+export function FilterCheck({ name, label, value }) {
+  return html`<label class="check"><input type="checkbox" name=${name} checked=${value === "1"}
+    onChange=${(event) => setParams({ [name]: event.currentTarget.checked ? "1" : "" })} /><span>${label}</span></label>`;
 }
 
 /** A choice that stands for the parameter `name` of the URL. `choices`: [[value, words]…]; "" is the first. */
