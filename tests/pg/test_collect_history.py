@@ -12,7 +12,7 @@ import pytest
 
 from fix_collect import WATCHER, ask, execute, number_databases, soon
 from fix_engine import MakeServers
-from rangeland.cluster import Cluster
+from rangeland.cluster import Cluster, EventLog
 from rangeland.collect import history, hot_ranges
 from rangeland.collect.databases import Databases
 from rangeland.collect.hot_range_history import HotHistoryBook
@@ -76,13 +76,16 @@ async def collecting(server: Server, *, history_s: float = 3600) -> AsyncIterato
     async def no_account() -> Any:
         raise AssertionError("nobody asks for problems here")
 
+    alone = cast(Cluster, Alone())
     made = Collectors(
         server=server,
-        cluster=cast(Cluster, Alone()),
+        cluster=alone,
+        events=EventLog(alone),
         facts=FACTS,
         draining=lambda: False,
         account=no_account,
         patroni_url=None,
+        check_cpu_percent=1,
         history_s=history_s,
     )
     try:
