@@ -1,7 +1,9 @@
-# Every target calls `install` first; it does nothing when nothing changed.
+# Every target installs first what it needs, which is nothing when nothing changed: `demo` what runs, all others that and
+# what tests.
 # The virtual environment lives beside this file; paths with spaces are fine because all names here are relative.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+DEMO_STAMP := .venv/.installed-demo
 STAMP := .venv/.installed
 BENCH_STAMP := .venv/.installed-bench
 ARGS ?=
@@ -10,25 +12,33 @@ SEED ?=
 COUNT ?= 200
 # These have no wheel; all are pure Python. Patroni needs them, and only the tests need Patroni.
 SOURCE_ONLY := pysyncobj,python-etcd,ydiff
+PIP_INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check --no-input --no-deps
+LOCKED := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes
+FROM_WHEELS := --require-hashes --only-binary :all:
 FAULTS := tests/cluster/test_cluster_faults.py tests/cluster/test_cluster_network.py tests/cluster/test_cluster_server_faults.py
 
-.PHONY: help install demo test fuzz faults chaos bench soak check format lint types layers golden openapi openapi-examples vendor lock clean
+.PHONY: help install demo test fuzz faults chaos bench soak check format lint types layers golden openapi openapi-examples vendor lock pictures clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 install: $(STAMP) ## make the virtual environment with the demo and development extras
 
-$(STAMP): pyproject.toml requirements/dev.txt
+$(DEMO_STAMP): pyproject.toml requirements/demo.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "make: Python 3.11 or newer is needed: apt-get install python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "make: Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
 	@"$(PYTHON)" -m venv .venv
 	@echo "installing into .venv ..."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-input --require-hashes --no-deps --only-binary :all: --no-binary $(SOURCE_ONLY) --use-pep517 -r requirements/dev.txt
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-input --no-deps --no-build-isolation -e .
+	@$(PIP_INSTALL) $(FROM_WHEELS) -r requirements/demo.txt
+	@$(PIP_INSTALL) --no-build-isolation -e .
+	@touch $(DEMO_STAMP)
+
+$(STAMP): $(DEMO_STAMP) requirements/dev.txt
+	@echo "installing what tests and checks need ..."
+	@$(PIP_INSTALL) $(FROM_WHEELS) --no-binary $(SOURCE_ONLY) --use-pep517 -r requirements/dev.txt
 	@touch $(STAMP)
 
-demo: install ## run a 3-node cluster with load until Ctrl-C (ARGS='--nodes 5' passes flags)
+demo: $(DEMO_STAMP) ## run a 3-node cluster with load until Ctrl-C (ARGS='--nodes 5' passes flags)
 	@exec $(BIN)/rangeland demo $(ARGS)
 
 test: install ## run the tests on real PostgreSQL servers
@@ -52,7 +62,7 @@ soak: install ## an hour of mixed load at full rate, MINUTES=60: nothing may gro
 	@PYTHONPATH=tests:. $(BIN)/python -m bench --soak $(if $(filter command line environment,$(origin MINUTES)),$(MINUTES),60)
 
 $(BENCH_STAMP): $(STAMP) requirements/bench.txt
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-input --require-hashes --no-deps --only-binary :all: -r requirements/bench.txt
+	@$(PIP_INSTALL) $(FROM_WHEELS) -r requirements/bench.txt
 	@touch $(BENCH_STAMP)
 
 check: format lint types layers test ## everything that a change must pass
@@ -81,8 +91,12 @@ vendor: install ## write the console's vendored modules anew, as vendoring/packa
 	@$(BIN)/python -m vendoring.refresh
 
 lock: install ## pin every dependency anew, with hashes and without naming an index
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --extra demo --extra dev pyproject.toml -o requirements/dev.txt
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --extra bench -c requirements/dev.txt pyproject.toml -o requirements/bench.txt
+	@$(LOCKED) --extra demo --extra dev pyproject.toml -o requirements/dev.txt
+	@$(LOCKED) --extra demo --group build -c requirements/dev.txt pyproject.toml -o requirements/demo.txt
+	@$(LOCKED) --extra bench -c requirements/dev.txt pyproject.toml -o requirements/bench.txt
+
+pictures: install ## take docs/pictures/ of the console anew, on a cluster that has lived MINUTES=10; needs chromium
+	@PYTHONPATH=tests $(BIN)/python -m console.pictures --minutes $(MINUTES)
 
 golden: install ## write the golden answers of tests/contract/golden anew; git diff shows what changed
 	@$(BIN)/python -m pytest -n 0 --write-golden tests/contract/test_contract_golden.py

@@ -18,7 +18,7 @@ from bench.plots import draw
 from bench.scene import Scene
 
 # Modules, in the order of the page.
-QUESTIONS = ("cost", "problems", "latency", "throughput", "size", "fan_out", "start", "growth")
+QUESTIONS = ("cost", "problems", "latency", "throughput", "size", "fan_out", "start", "console", "growth")
 
 
 def main() -> int:

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["fix_engine", "fix_cluster", "fix_fuzz", "fix_faults", "fix_chaos"]
+pytest_plugins = ["fix_engine", "fix_cluster", "fix_fuzz", "fix_faults", "fix_chaos", "fix_browser"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

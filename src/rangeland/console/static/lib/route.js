@@ -29,6 +29,12 @@ export function go(parts, params = {}) {
   location.hash = href(parts, params);
 }
 
+/** Go to a page in the place of this one, which the browser's history forgets. */
+export function replaceBy(parts) {
+  history.replaceState(null, "", href(parts));
+  route.value = parseHash(location.hash);
+}
+
 /** Change parameters of this page. Typing in a filter must not fill the browser's history: it replaces the entry. */
 export function setParams(changes, { isNewEntry = false } = {}) {
   const { parts, params } = route.peek();

@@ -1,8 +1,8 @@
 // Logging in: with a role's name and password, or by a link that holds a session and works once.
 
 import { html, useEffect, useRef, useState } from "../lib/html.js";
-import { ApiError, logIn, login } from "../lib/api.js";
-import { go, route } from "../lib/route.js";
+import { ApiError, logIn, login, recognise } from "../lib/api.js";
+import { href, replaceBy, route } from "../lib/route.js";
 
 /** `isOver`: beside what was on the screen when the session ended. */
 export function LoginForm({ isOver = false }) {
@@ -31,18 +31,20 @@ export function LoginForm({ isOver = false }) {
 
 /** The whole page, while nobody is logged in. */
 export function LoginPage() {
-  const [error, setError] = useState("");
   const { parts, params } = route.value;
   const token = parts[0] === "login" ? params.session : undefined;
   useEffect(() => {
-    if (token) followLink(token).then(setError);
+    if (token) followLink(token);
+    else if (parts[0] === "login") {
+      replaceBy(["overview"]);
+      recognise();
+    }
   }, [token]);
 
   return html`<main class="door">
     <section class="card">
       <h1><img src=${new URL("../icon.svg", import.meta.url).pathname} alt="" width="36" height="36" /> Rangeland</h1>
       <p class="quiet">${location.host}</p>
-      ${error && html`<p class="bad" role="alert">${error}</p>`}
       ${token ? html`<p>Logging in by the link…</p>` : html`<${LoginForm} />`}
       <p class="quiet">With a role that is a member of <code>admin</code> or <code>pg_monitor</code>. Without a primary, on a
         node's host: <code>rangeland auth-session login USER</code>.</p>
@@ -52,19 +54,21 @@ export function LoginPage() {
 
 /** Take the session out of the address at once: a link works once, and shall not stay in the history. */
 async function followLink(token) {
-  history.replaceState(null, "", "#/overview");
-  const error = await failureOf(logIn({ session: token }));
-  go(["overview"]);
-  return error && "This link has been used, or is too old. Log in with your password.";
+  history.replaceState(null, "", href(["overview"]));
+  const reason = await failureOf(logIn({ session: token }), "This link has been used, or is too old. Log in with your password.");
+  if (reason) login.value = { state: "out", me: null, reason };
+  replaceBy(["overview"]);
 }
 
-/** What to show of a failed login; "" where it succeeded. */
-async function failureOf(promise) {
+const NO_ACCOUNT = "This name and password don't match any account, or the account may not log in.";
+
+/** What to show of a failed login, `refused` where it was refused; "" where it succeeded. */
+async function failureOf(promise, refused = NO_ACCOUNT) {
   try {
     await promise;
     return "";
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    return error.status === 401 ? "This name and password don't match any account, or the account may not log in." : error.message;
+    return error.status === 401 ? refused : error.message;
   }
 }
