@@ -39,6 +39,7 @@ class Setting:
     metavar: str | None = None
     flag_name: str | None = None  # where two commands give one flag two meanings
     is_secret: bool = False  # no flag: everybody on the machine could read it
+    has_opposite: bool = False  # of a "flag": --no-…, too; neither of them is a third answer
 
     @property
     def flag(self) -> str:
@@ -171,6 +172,14 @@ SETTINGS: tuple[Setting, ...] = (
         "The role whose members may use the whole API.  [default: admin, made by init]",
         ("init", "uninstall"),
         metavar="NAME",
+    ),
+    Setting(
+        "allow_cancel",
+        "Let the nodes cancel and end sessions for users who may do that: grants them pg_signal_backend, or takes "
+        "it back.  [default: leave it as it is]",
+        ("init",),
+        kind="flag",
+        has_opposite=True,
     ),
     Setting("role_password", "The password that role rangeland gets.", ("init",), is_secret=True),
     Setting(

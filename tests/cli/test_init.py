@@ -111,6 +111,88 @@ def test_the_nodes_role_gets_its_password_and_may_read(run: Run, server: Postgre
     assert hashed == (True,)
 
 
+def may_signal(server: PostgresServer) -> bool:
+    """Whether the nodes' role has the rights of pg_signal_backend."""
+    [found] = query(server, b"SELECT pg_has_role('rangeland', 'pg_signal_backend', 'USAGE')")
+    return bool(found[0])
+
+
+def test_the_nodes_may_end_sessions_only_after_allow_cancel(run: Run, server: PostgresServer) -> None:
+    run("init")
+    assert not may_signal(server)
+    for _ in range(2):
+        done = run("init", "--allow-cancel")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert may_signal(server)
+        assert settings_of(server)["allow_cancel"] == "true"
+
+
+def test_init_without_the_flag_leaves_what_was_allowed_and_the_other_takes_it_back(
+    run: Run, server: PostgresServer
+) -> None:
+    run("init", RANGELAND_ALLOW_CANCEL="true")
+    run("init")
+    assert may_signal(server)
+    for _ in range(2):
+        done = run("init", "--no-allow-cancel")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert not may_signal(server)
+        assert "allow_cancel" not in settings_of(server)
+    run("init")
+    assert not may_signal(server)
+
+
+def test_what_another_role_has_granted_is_taken_back_too(run: Run, server: PostgresServer) -> None:
+    """From 16 on REVOKE takes back only what the one who revokes has granted."""
+    run("init", "--allow-cancel")
+    query(server, b"CREATE ROLE dba IN ROLE pg_signal_backend")
+    query(server, b"GRANT pg_signal_backend TO dba WITH ADMIN OPTION")
+    try:
+        query(server, b"SET ROLE dba; GRANT pg_signal_backend TO rangeland")
+        run("init", "--no-allow-cancel")
+        assert not may_signal(server)
+    finally:
+        query(server, b"DROP OWNED BY dba CASCADE")
+        run("uninstall")
+        query(server, b"DROP ROLE dba")
+
+
+def test_a_dry_run_shows_the_grant_and_grants_nothing(run: Run, server: PostgresServer) -> None:
+    run("init")
+    assert "pg_signal_backend" not in run("init", "--dry-run").stdout
+    assert "GRANT pg_signal_backend TO" in run("init", "--dry-run", "--allow-cancel").stdout
+    assert "REVOKE pg_signal_backend FROM" in run("init", "--dry-run", "--no-allow-cancel").stdout
+    assert not may_signal(server)
+
+
+def test_a_role_that_inherits_nothing_is_not_allowed_in_vain(run: Run, server: PostgresServer) -> None:
+    """From 16 on the grant itself says that it is inherited."""
+    query(server, b"CREATE ROLE rangeland LOGIN NOINHERIT")
+    try:
+        done = run("init", "--allow-cancel")
+        if server.major < 16:
+            assert "ALTER ROLE rangeland INHERIT" in complaint(done)
+        else:
+            assert done.returncode == 0
+            assert may_signal(server)
+    finally:
+        run("uninstall")
+        query(server, b"DROP OWNED BY rangeland")
+        query(server, b"DROP ROLE rangeland")
+
+
+def test_uninstall_takes_it_back_from_a_role_that_stays(run: Run, server: PostgresServer) -> None:
+    query(server, b"CREATE ROLE rangeland LOGIN")
+    try:
+        run("init", "--allow-cancel")
+        assert may_signal(server)
+        assert run("uninstall").returncode == 0
+        assert not may_signal(server)
+    finally:
+        query(server, b"DROP OWNED BY rangeland")
+        query(server, b"DROP ROLE rangeland")
+
+
 @pytest.mark.skipif(shutil.which("psql") is None, reason="psql is not installed")
 def test_psql_can_run_the_dry_run_instead(run: Run, server: PostgresServer) -> None:
     planned = run("init", "--dry-run")

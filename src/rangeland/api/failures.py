@@ -12,6 +12,15 @@ from msgspec import Struct
 from rangeland.api.authenticate import NOT_VALIDATED
 from rangeland.api.login import NO_ACCOUNT, NO_EXCHANGE, NO_PRIMARY, NOT_CHECKED, TOO_OLD
 from rangeland.api.replies import GENERIC, NOT_FOUND
+from rangeland.api.sessions import (
+    NO_ID,
+    NO_SESSION,
+    NOBODY,
+    NOT_ALLOWED,
+    NOT_GRANTED,
+    NOTHING_TO_CANCEL,
+    OF_A_SUPERUSER,
+)
 from rangeland.wire.health import UnreadyAnswer
 from rangeland.wire.restart_safety import RestartSafetyAnswer
 
@@ -59,6 +68,14 @@ BAD_KIND = Failure(
 )
 BAD_SEVERITY = Failure(400, "invalid severity; should be critical, warning or info", "`severity` is something else.")
 NO_STATUS = Failure(500, "Error checking store status", "The server is down, or can't say.")
+
+BAD_SESSION_ID = Failure(400, NO_ID, "The id is no session's id.")
+SESSION_GONE = Failure(404, NO_SESSION, "No server has that session, or has it any more.")
+NOTHING_RUNS = Failure(409, NOTHING_TO_CANCEL, "The session is idle, in a transaction or not.")
+NOBODY_LOGGED_IN = Failure(403, NOBODY, "The node runs with `--insecure`.")
+CANCEL_NOT_GRANTED = Failure(403, NOT_GRANTED, "`init --allow-cancel` was not given, or its grant was taken back.")
+SUPERUSERS_SESSION = Failure(403, OF_A_SUPERUSER, "The session is a superuser's.")
+SIGNAL_NOT_ALLOWED = Failure(403, NOT_ALLOWED, "The user is none of these.")
 
 NO_USERNAME = Failure(400, "username not specified", "There is no user name, or an empty one.")
 REFUSED = Failure(401, NO_ACCOUNT, "The server refuses this name and password, whatever the reason.")

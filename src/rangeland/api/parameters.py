@@ -29,6 +29,7 @@ _SECRET: Final = {"type": "string", "format": "password"}
 _COUNT: Final = {"type": "integer", "format": "int64", "minimum": 0, "default": 0}
 _FLAG: Final = {"type": "boolean", "default": False}
 _NAME: Final = {"type": "string", "pattern": "^[A-Za-z0-9_.]+$"}
+_SESSION_ID: Final = {"type": "string", "pattern": "^([A-Za-z0-9_-]{21}[AQgw](==)?|[0-9A-Fa-f]{32})$"}
 _NODE_NUMBER: Final = {"type": "integer", "format": "int32", "minimum": 1, "maximum": 2**31 - 1}
 _NODE_ID: Final = {"anyOf": [_NODE_NUMBER, {"type": "string", "const": "local"}]}
 _RANGE_ID: Final = {"type": "integer", "format": "int64", "minimum": 0}
@@ -65,6 +66,8 @@ SYSTEM = Parameter("system", _FLAG, True, "Also each database's own catalogues. 
 NODE_ID = Parameter("node_id", _NODE_ID, "local", "A node's id; `local`: the node that is asked.", "path")
 RANGE_ID = Parameter("range_id", _RANGE_ID, 8589951008,
     "A range's id. One made of an index's oid leads to the range of its table.", "path")
+SESSION_ID = Parameter("session_id", _SESSION_ID, "AAAAAQAANKIABmD4Ph-XFg==",
+    "A session's `id`, with `-` for `+` and `_` for `/`. 32 hexadecimal digits are taken, too.", "path")
 DATABASE = Parameter("database", _NAME, "pgbench", "A database's name.", "path")
 TABLE = Parameter("table", _NAME, "sales.orders",
     "A table's name with its schema, or without it for schema `public`.", "path")

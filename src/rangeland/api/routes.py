@@ -41,7 +41,7 @@ from rangeland.wire.nodes import NodesAnswer
 from rangeland.wire.problems import ProblemsAnswer
 from rangeland.wire.ranges import NodeRangesAnswer, RangeAnswer
 from rangeland.wire.restart_safety import RestartSafetyAnswer
-from rangeland.wire.sessions import SessionsAnswer
+from rangeland.wire.sessions import SessionsAnswer, SignalAnswer
 from rangeland.wire.users import UsersAnswer
 from rangeland.wire.whoami import WhoamiAnswer
 
@@ -98,6 +98,15 @@ A_DATABASE = (f.NOT_A_NAME, f.NO_DATABASE)
 BAD_PROBLEMS = (f.BAD_SEVERITY, f.BAD_KIND, f.BAD_NODE_ID)
 LOGIN_FORM = (p.LOGIN_USERNAME, p.LOGIN_PASSWORD, p.LOGIN_SESSION, p.QUERY_USERNAME, p.QUERY_PASSWORD)
 BODY_FAILURES = (f.BROKEN_OFF, f.TOO_SLOW, f.TOO_LARGE)
+SIGNAL_FAILURES = (
+    f.BAD_SESSION_ID,
+    f.CANCEL_NOT_GRANTED,
+    f.SIGNAL_NOT_ALLOWED,
+    f.SUPERUSERS_SESSION,
+    f.NOBODY_LOGGED_IN,
+    f.SESSION_GONE,
+    f.NOTHING_RUNS,
+)
 LOGIN_FAILURES = (
     f.NO_USERNAME,
     f.BAD_TOKEN,
@@ -146,6 +155,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/v2/users", Access.READER, users.list_users, UsersAnswer, PAGE),
     Endpoint("GET", "/api/v2/whoami", Access.READER, whoami.show_caller, WhoamiAnswer, stable=False),
     Endpoint("POST", "/api/v2/login", Access.ANYONE, login.log_in, LoginAnswer, LOGIN_FORM, LOGIN_FAILURES),
+    Endpoint("POST", "/api/v2/sessions/{session_id}/cancel", Access.READER, sessions.cancel_session,
+        SignalAnswer, (p.SESSION_ID,), SIGNAL_FAILURES, stable=False),
+    Endpoint("POST", "/api/v2/sessions/{session_id}/terminate", Access.READER, sessions.terminate_session,
+        SignalAnswer, (p.SESSION_ID,), SIGNAL_FAILURES, stable=False),
     Endpoint("POST", "/api/v2/logout", Access.LOGGED_IN, login.log_out, LogoutAnswer),
     Endpoint("GET", "/health", Access.ANYONE, health.show_root_health,
         HealthAnswer, (p.READY,), (f.BAD_READY, f.NOT_READY_AT_ROOT)),

@@ -47,10 +47,20 @@ def command(dry_run: bool, new_cluster: bool, after_upgrade: bool, **flags: Any)
     change = Change.NEW_CLUSTER if new_cluster else Change.AFTER_UPGRADE if after_upgrade else None
     forget_libpq_environment()
     if dry_run:
-        click.echo(plan_init(values["url"], admin_role=values["admin_role"], change=change), nl=False)
+        planned = plan_init(
+            values["url"],
+            admin_role=values["admin_role"],
+            change=change,
+            allow_cancel=values["allow_cancel"],
+        )
+        click.echo(planned, nl=False)
         return
     done = init_cluster(
-        values["url"], admin_role=values["admin_role"], role_password=values["role_password"], change=change
+        values["url"],
+        admin_role=values["admin_role"],
+        role_password=values["role_password"],
+        change=change,
+        allow_cancel=values["allow_cancel"],
     )
     what = "made" if done.created else "up to date"
     click.echo(f"schema rangeland is {what} in database {done.database}; the cluster's id is {done.cluster_id}")

@@ -35,7 +35,8 @@ def _option(setting: Setting) -> Callable[[F], F]:
     if setting.flag_name:
         shown += f"  [env var: {setting.variable}]"
     if setting.kind == "flag":
-        return click.option(setting.flag, setting.name, is_flag=True, default=None, help=shown)
+        flag = f"{setting.flag}/--no-{setting.flag.removeprefix('--')}" if setting.has_opposite else setting.flag
+        return click.option(flag, setting.name, is_flag=True, default=None, help=shown)
     return click.option(setting.flag, setting.name, default=None, metavar=setting.metavar, help=shown)
 
 

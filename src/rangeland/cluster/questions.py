@@ -29,6 +29,7 @@ class Question(Generic[P, A]):
 
 
 SESSIONS = Question("sessions", p.SessionsParams, p.ListPart)
+SIGNAL_SESSION = Question("signal_session", p.SignalParams, p.SignalPart)
 STATUS = Question("status", p.Nothing, p.StatusPart)
 RANGES = Question("ranges", p.RangesParams, p.ListPart)
 RANGE = Question("range", p.RangeParams, p.RangePart)
@@ -60,6 +61,7 @@ KEEP_STATUS = Question("keep_status", m.StatusToKeep, p.Nothing)
 KEEP_EVENTS = Question("keep_events", m.EventsToKeep, p.Nothing)
 NUMBER_DATABASES = Question("number_databases", m.DatabasesToNumber, m.DatabaseNumbers)
 PRIMARY_REPLICATION = Question("primary_replication", p.Nothing, p.ReplicationPart)
+SIGNAL_RIGHT = Question("signal_right", p.SignalRightParams, p.SignalRight)
 LOGIN = Question("login", m.LoginParams, m.LoginResult)
 EXCHANGE_SESSION = Question("exchange_session", m.SessionToExchange, m.LoginResult)
 MAKE_SESSION = Question("make_session", m.SessionToMake, m.LoginResult)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,10 +12,11 @@ from uuid import UUID
 from msgspec import Raw
 
 from rangeland.collect.statements import Form, Statement, statement_from_bytes
-from rangeland.collect.text import text_from_bytes
+from rangeland.collect.text import is_storable, text_from_bytes
 from rangeland.pg import Server
 from rangeland.wire.json import encode
 from rangeland.wire.parts import Item, ListPart, SessionsParams
+from rangeland.wire.session_ids import SessionId
 from rangeland.wire.sessions import ActiveQuery, ParallelWorker, Phase, Session, SessionStatus, TxnInfo
 from rangeland.wire.times import ZERO_TIME, duration_ns, ns, rfc3339
 
@@ -83,7 +83,7 @@ class SessionCollector:
         Sessions that an answer showed and that ended less than a minute ago are there, too, as closed ones. `now`
         is this node's clock (None: read it). Raises: ServerError.
         """
-        if not _is_storable(params.username):
+        if not is_storable(params.username):
             return ListPart(items=[])
         rows = await self._server.fetch("sessions", "list_sessions", deadline=deadline, username=params.username)
         moment = now or datetime.now(UTC)
@@ -385,7 +385,7 @@ def _elapsed_ns(start: datetime, read_at: datetime) -> int:
 def _identity(node_id: int, pid: int, start: datetime) -> bytes:
     """16 bytes that no other session, statement or transaction of the cluster has: node, process, µs since
     1970."""
-    return struct.pack(">IIq", node_id, pid, ns(start) // 1000)
+    return SessionId(node_id, pid, ns(start) // 1000).packed()
 
 
 def _client_address(row: SessionRow) -> str:
@@ -393,8 +393,3 @@ def _client_address(row: SessionRow) -> str:
         return "[local]" if row.client_port == -1 else ""
     host = f"[{row.client_address}]" if ":" in row.client_address else row.client_address
     return f"{host}:{row.client_port}"
-
-
-def _is_storable(name: str) -> bool:
-    """Whether a server could have this name at all; the driver refuses to send it otherwise."""
-    return "\0" not in name and name == name.encode(errors="ignore").decode()

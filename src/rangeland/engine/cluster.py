@@ -51,6 +51,7 @@ class Plan:
     load_tps: int  # 0: neither load nor its database
     insecure: bool = False
     pg_bin_dir: Path | None = None
+    allow_cancel: bool = True  # and `username` may cancel, too: else nobody but a superuser could try it
     node_settings: Mapping[str, str] = field(default_factory=dict)  # of every node, beside the plan's own
 
     def require_possible(self) -> None:
@@ -217,10 +218,12 @@ class Cluster:
     def _make_state(self) -> None:
         with self._step("Rangeland's schema and roles"):
             url = self.servers[0].url()
-            init_cluster(url)  # without a password no node gets in yet: it would register before its turn
+            # Without a password no node gets in yet: it would register before its turn.
+            init_cluster(url, allow_cancel=self.plan.allow_cancel or None)
             self._register_nodes()
             init_cluster(url, role_password=self._node_password)
-            self.servers[0].create_role(self.username, "LOGIN IN ROLE admin, pg_read_all_data")
+            groups = "admin, pg_read_all_data" + (", pg_signal_backend" if self.plan.allow_cancel else "")
+            self.servers[0].create_role(self.username, f"LOGIN IN ROLE {groups}")
 
     def _register_nodes(self) -> None:
         """Give the nodes their ids in the order of their ports; they would register in the order they wake up."""

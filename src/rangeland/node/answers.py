@@ -130,6 +130,8 @@ def make_answers(
     return {
         q.HELLO.path: hello,
         q.SESSIONS.path: collectors.sessions,
+        q.SIGNAL_SESSION.path: collectors.signal_session,
+        q.SIGNAL_RIGHT.path: led(collectors.signal_right),
         q.STATUS.path: status,
         q.RANGES.path: collectors.ranges,
         q.RANGE.path: collectors.range,

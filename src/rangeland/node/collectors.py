@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import structs
 
+from rangeland.auth.failed_logins import ADDRESS_LENGTH
 from rangeland.checks.table import READINGS
-from rangeland.cluster import Cluster
+from rangeland.cluster import Cluster, EventLog
 from rangeland.cluster import questions as q
 from rangeland.cluster.cluster import halfway
 from rangeland.cluster.flights import Flights
@@ -20,14 +21,15 @@ from rangeland.collect.patroni import PatroniCollector
 from rangeland.collect.problems import ProblemCollector
 from rangeland.collect.ranges import RangeCollector, RangeContext
 from rangeland.collect.restart_safety import collect_replication
+from rangeland.collect.session_signals import Signalled, collect_signal_right, signal_session
 from rangeland.collect.sessions import SessionCollector
 from rangeland.collect.sizes import SizeBook
 from rangeland.collect.tables import TableCollector
 from rangeland.collect.users import collect_users
-from rangeland.errors import RangelandError, ServerError
+from rangeland.errors import NoPrimaryError, RangelandError, ServerError
 from rangeland.pg import LOCK_NOT_AVAILABLE, Server
 from rangeland.state import tables
-from rangeland.wire.events import EventsAnswer
+from rangeland.wire.events import EventsAnswer, SessionCancelled, SessionTerminated
 from rangeland.wire.members import DatabasesToNumber
 from rangeland.wire.parts import (
     EventsParams,
@@ -43,6 +45,11 @@ from rangeland.wire.parts import (
     RangesParams,
     ReplicationPart,
     SessionsParams,
+    SignalOutcome,
+    SignalParams,
+    SignalPart,
+    SignalRight,
+    SignalRightParams,
     StatusPart,
 )
 from rangeland.wire.problems import Unchecked
@@ -57,6 +64,7 @@ class Collectors:
         *,
         server: Server,
         cluster: Cluster,
+        events: EventLog,
         facts: NodeFacts,
         draining: Callable[[], bool],
         account: Callable[[], Awaitable[tuple[NodeAccount, list[Unchecked]]]],
@@ -66,6 +74,7 @@ class Collectors:
         self._account = account
         self._server = server
         self._cluster = cluster
+        self._events = events
         self._draining = draining
         self._patroni = PatroniCollector(patroni_url)
         self._numbers: dict[int, int] = {}
@@ -92,6 +101,48 @@ class Collectors:
 
     async def sessions(self, params: SessionsParams, deadline: float) -> ListPart:
         return await self._sessions.collect(params, node_id=self._cluster.node_id, deadline=deadline)
+
+    async def signal_session(self, params: SignalParams, deadline: float) -> SignalPart:
+        """Cancel or end a session of this node's server, and tell the event log. Raises: RangelandError."""
+        found = await signal_session(self._server, params, is_doubted=self._cluster.is_deposed(), deadline=deadline)
+        if found.outcome is SignalOutcome.STALE:
+            right = await self._ask_right(params.caller, found.role_oid, deadline)
+            if right.target_is_superuser:
+                return SignalPart(outcome=SignalOutcome.SUPERUSER)
+            if not right.allowed:
+                return SignalPart(outcome=SignalOutcome.NOT_ALLOWED)
+            found = await signal_session(self._server, params, is_vouched=True, deadline=deadline)
+        if found.outcome is SignalOutcome.SIGNALLED:
+            self._tell_signalled(params, found)
+        return SignalPart(outcome=found.outcome)
+
+    async def signal_right(self, params: SignalRightParams, deadline: float) -> SignalRight:
+        """Raises: ServerError."""
+        return await collect_signal_right(self._server, params, deadline=deadline)
+
+    async def _ask_right(self, caller: str, role_oid: int, deadline: float) -> SignalRight:
+        """What the primary says of a caller and a role; oids are the same on each copy. Raises: RangelandError."""
+        params = SignalRightParams(caller=caller, role_oid=role_oid)
+        try:
+            return await self._cluster.ask_primary(q.SIGNAL_RIGHT, params, deadline=halfway(deadline))
+        except NoPrimaryError as exc:
+            raise NoPrimaryError(
+                "its server may know old roles only, and no primary can be reached that knows who may do that"
+            ) from exc
+
+    def _tell_signalled(self, params: SignalParams, found: Signalled) -> None:
+        event = SessionTerminated if params.terminate else SessionCancelled
+        self._events.record(
+            event(
+                User=params.caller,
+                RemoteAddress=params.client_address[:ADDRESS_LENGTH],
+                NodeID=self._cluster.node_id,
+                PID=params.pid,
+                SessionUser=found.username,
+                DatabaseName=found.database,
+                ApplicationName=found.application_name,
+            )
+        )
 
     async def status(self, _params: Nothing, deadline: float) -> StatusPart:
         part = await self._status.collect(node_id=self._cluster.node_id, deadline=deadline)

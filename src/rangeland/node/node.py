@@ -76,6 +76,7 @@ class Node:
         self._collectors = Collectors(
             server=self._server,
             cluster=self._cluster,
+            events=self._events,
             facts=facts,
             draining=lambda: self._draining,
             account=self._account,

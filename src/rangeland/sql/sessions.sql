@@ -45,3 +45,71 @@ SELECT clock_timestamp(),
          WHERE backend_type IN ('client backend', 'parallel worker')) AS a
  WHERE (%(username)s::text = '' OR a.usename = %(username)s::text)
    AND NOT (a.application_name = 'rangeland' AND a.usename IS NOT DISTINCT FROM session_user);
+
+-- name: signal_session
+-- Cancel what a session does now, or end the session, if it is still the one that was meant and the caller may.
+-- One row always: `outcome` says what was the case (wire/parts.py, SignalOutcome), the rest is of the session, NULL where
+-- it is gone. All is tested in one CASE, which looks at no branch behind the one that it takes: a function in WHERE
+-- may be called before the other tests. `is_vouched`: the primary has decided on the caller and the session's role,
+-- which a session keeps for life. `is_doubted`: this server must not decide, though it is no standby. When a standby
+-- is fresh is as in sql/auth.sql, read_grant.
+-- since: 150000
+-- on: any
+-- takes: pid int8, started_at_us int8, terminate bool, caller text, is_vouched bool, is_doubted bool
+-- needs: pg_monitor, rangeland
+-- returns: outcome text, role_oid oid, username bytea, database bytea, application_name bytea
+SELECT CASE WHEN a.pid IS NULL THEN 'gone'
+            WHEN NOT pg_has_role(current_user, 'pg_signal_backend', 'USAGE')
+                 OR NOT EXISTS (SELECT FROM rangeland.settings WHERE name = 'allow_cancel' AND value = 'true')
+            THEN 'not_granted'
+            WHEN coalesce(r.rolsuper, false) THEN 'superuser'
+            WHEN NOT %(is_vouched)s::bool
+                 AND (%(is_doubted)s::bool
+                      OR NOT CASE WHEN NOT pg_is_in_recovery() THEN true
+                                  WHEN pg_is_wal_replay_paused() THEN false
+                                  ELSE coalesce(now() - pg_last_xact_replay_timestamp() < interval '10 s', false)
+                                       OR EXISTS (SELECT FROM pg_stat_wal_receiver
+                                                   WHERE status = 'streaming'
+                                                     AND pg_last_wal_replay_lsn() >= flushed_lsn
+                                                     AND last_msg_receipt_time > now() - interval '10 s')
+                             END)
+            THEN 'stale'
+            WHEN NOT %(is_vouched)s::bool
+                 AND NOT coalesce(c.rolsuper
+                                  OR pg_has_role(c.oid, r.oid, 'USAGE')
+                                  OR pg_has_role(c.oid, 'pg_signal_backend', 'USAGE'), false)
+            THEN 'not_allowed'
+            WHEN NOT %(terminate)s::bool
+                 AND a.state IN ('idle', 'idle in transaction', 'idle in transaction (aborted)', 'starting')
+            THEN 'idle'
+            WHEN CASE WHEN %(terminate)s::bool THEN pg_terminate_backend(a.pid) ELSE pg_cancel_backend(a.pid) END
+            THEN 'signalled'
+            ELSE 'gone'
+       END,
+       a.usesysid,
+       textsend(a.usename::text),
+       textsend(a.datname::text),
+       textsend(a.application_name)
+  FROM (VALUES (%(pid)s::int8, %(started_at_us)s::int8)) AS wanted (pid, started_at_us)
+  LEFT JOIN pg_stat_activity a
+    ON a.pid = wanted.pid
+   AND (extract(epoch FROM a.backend_start) * 1000000)::int8 = wanted.started_at_us
+   AND a.backend_type = 'client backend'
+   AND NOT (a.application_name = 'rangeland' AND a.usename IS NOT DISTINCT FROM session_user)
+  LEFT JOIN pg_roles r ON r.oid = a.usesysid
+  LEFT JOIN pg_roles c ON c.rolname = %(caller)s::text;
+
+-- name: read_signal_right
+-- Whether a caller may signal sessions of a role, as in signal_session, and whether that is a superuser; one row always.
+-- since: 150000
+-- on: any
+-- takes: caller text, role_oid oid
+-- needs: nothing
+-- returns: allowed bool, target_is_superuser bool
+SELECT coalesce(c.rolsuper
+                OR pg_has_role(c.oid, r.oid, 'USAGE')
+                OR pg_has_role(c.oid, 'pg_signal_backend', 'USAGE'), false),
+       coalesce(r.rolsuper, false)
+  FROM (VALUES (%(caller)s::text, %(role_oid)s::oid)) AS wanted (caller, role_oid)
+  LEFT JOIN pg_roles r ON r.oid = wanted.role_oid
+  LEFT JOIN pg_roles c ON c.rolname = wanted.caller;

@@ -55,13 +55,19 @@ class Change(StrEnum):
 
 
 def init_cluster(
-    url: str, *, admin_role: str | None = None, role_password: str | None = None, change: Change | None = None
+    url: str,
+    *,
+    admin_role: str | None = None,
+    role_password: str | None = None,
+    change: Change | None = None,
+    allow_cancel: bool | None = None,
 ) -> Done:
     """Set up, or bring up to date, the primary at `url`; all in one transaction, any number of times.
 
     `admin_role` None: the one that an earlier run was given, else the role `admin`, made by us.
     `role_password` becomes the password of role `rangeland` (sent as a SCRAM verifier only).
     `change` says what a copied schema is to be; without one a schema that was restored from a dump is refused.
+    `allow_cancel`: whether the nodes may end other people's sessions; None leaves that as it is.
     Raises: StateError, MissingGrantError, ServerDownError, SettingError.
     """
     with _connected(url) as conn:
@@ -70,7 +76,7 @@ def init_cluster(
         found = _describe(conn, name)
         _require_fit(found, is_named=bool(admin_role or settings), may_change=True)
         with _told("init"), conn.transaction():
-            for statement in _statements(found, name, settings, change):
+            for statement in _statements(found, name, settings, change, allow_cancel):
                 conn.execute(statement)
             if role_password is not None:
                 verifier = conn.pgconn.encrypt_password(
@@ -81,14 +87,16 @@ def init_cluster(
         return Done(settings["cluster_id"], created=not found.has_schema, database=found.database)
 
 
-def plan_init(url: str, *, admin_role: str | None = None, change: Change | None = None) -> str:
+def plan_init(
+    url: str, *, admin_role: str | None = None, change: Change | None = None, allow_cancel: bool | None = None
+) -> str:
     """The plain SQL that `init_cluster` would run now, for a DBA to read or to run with psql."""
     with _connected(url) as conn:
         settings = _known_settings(conn)
         name = admin_role or settings.get("admin_role", "admin")
         found = _describe(conn, name)
         _require_fit(found, is_named=bool(admin_role or settings), may_change=False)
-        statements = list(_statements(found, name, settings, change))
+        statements = list(_statements(found, name, settings, change, allow_cancel))
         return "\n".join(["BEGIN;", *(s.as_string(conn) for s in statements), "COMMIT;", ""])
 
 
@@ -100,6 +108,8 @@ def uninstall_cluster(url: str, *, admin_role: str | None = None) -> None:
         if _describe(conn, name).in_recovery:
             raise StateError("this server is a standby: uninstall on the primary, the standbys follow")
         with _told("uninstall"), conn.transaction():
+            if settings.get("allow_cancel") == "true":  # also from a role that somebody else made
+                conn.execute(_template("forbid_cancel.sql", name))
             conn.execute(_template("uninstall.sql", name))
 
 
@@ -175,7 +185,11 @@ def is_at_home(known: str | None, found: str) -> bool:
 
 
 def _statements(
-    found: Installation, admin_role: str, settings: Mapping[str, str], change: Change | None
+    found: Installation,
+    admin_role: str,
+    settings: Mapping[str, str],
+    change: Change | None,
+    allow_cancel: bool | None,
 ) -> Iterator[sql.Composed]:
     version = _schema_version(settings)
     if change and not settings:
@@ -203,6 +217,8 @@ def _statements(
         database=sql.Identifier(found.database),
     )
     yield _template("home.sql", admin_role)
+    if allow_cancel is not None:
+        yield _template("allow_cancel.sql" if allow_cancel else "forbid_cancel.sql", admin_role)
 
 
 def _migrations() -> list[tuple[int, str]]:

@@ -149,6 +149,30 @@ class UserLogout(EventInfo, frozen=True, kw_only=True, omit_defaults=True):
     Count: int = 1  # how many sessions ended; absent when it is one
 
 
+class SessionSignal(EventInfo, frozen=True, kw_only=True, omit_defaults=True):
+    """What is told of a session that somebody signalled; of its statement nothing."""
+
+    User: str  # who asked for it
+    RemoteAddress: str = ""  # as of UserLogin
+    NodeID: int  # of the node beside the session's server, which tells it
+    PID: int
+    SessionUser: str = ""  # the role that the session is of
+    DatabaseName: str = ""
+    ApplicationName: str = ""  # as its client says
+
+
+class SessionCancelled(SessionSignal, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody had the statement of a session cancelled."""
+
+    event_type: ClassVar[str] = "session_cancelled"
+
+
+class SessionTerminated(SessionSignal, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody had a session ended."""
+
+    event_type: ClassVar[str] = "session_terminated"
+
+
 class EventsDropped(EventInfo, frozen=True, kw_only=True, omit_defaults=True):
     """A node had to forget events, as nobody wrote them down in time."""
 
@@ -157,7 +181,9 @@ class EventsDropped(EventInfo, frozen=True, kw_only=True, omit_defaults=True):
     Count: int  # the oldest that it held
 
 
-INFOS: tuple[type[EventInfo], ...] = tuple(EventInfo.__subclasses__())
+INFOS: tuple[type[EventInfo], ...] = tuple(
+    each for each in (*EventInfo.__subclasses__(), *SessionSignal.__subclasses__()) if each.event_type
+)
 
 
 def info_text(info: EventInfo, *, at_ns: int) -> str:

@@ -3,7 +3,10 @@
 Two neighbouring versions of Rangeland speak it to each other: new fields need a default.
 """
 
-from msgspec import Raw, Struct
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Raw, Struct
 
 from rangeland.wire.databases import DatabaseAnswer, GrantsAnswer, TableAnswer, TablesAnswer
 from rangeland.wire.hot_ranges import HotRange
@@ -39,6 +42,48 @@ class SessionsParams(Struct, frozen=True, kw_only=True):
     limit: int = 0  # 0: all
     exclude_closed: bool = False
     redacted_for: str = ""  # a reader who sees other users' statements without constants; "": who sees all
+
+
+class SignalParams(Struct, frozen=True, kw_only=True):
+    """Which session of a node is to be cancelled or ended, and who wants that."""
+
+    pid: Annotated[int, Meta(ge=0, le=2**32 - 1)]
+    started_at_us: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # when the server began the process, µs since 1970
+    terminate: bool = False  # end the session; False: only what it does now
+    caller: str = ""  # name of the role that asks
+    client_address: str = ""  # from where, for the event
+
+
+class SignalOutcome(StrEnum):
+    """What a server did with a signal, or why it sent none."""
+
+    SIGNALLED = "signalled"
+    GONE = "gone"  # no client's session with that process and start, or one of the node's own
+    NOT_GRANTED = "not_granted"  # `init --allow-cancel` was not given, or its grant was taken back
+    SUPERUSER = "superuser"  # the session is a superuser's
+    NOT_ALLOWED = "not_allowed"  # the caller lacks the right
+    IDLE = "idle"  # there is nothing to cancel
+    STALE = "stale"  # the server's roles may be old: only the primary can say; never told to another node
+
+
+class SignalPart(Struct, frozen=True, kw_only=True):
+    """What became of it."""
+
+    outcome: SignalOutcome
+
+
+class SignalRightParams(Struct, frozen=True, kw_only=True):
+    """May this caller signal sessions of that role?"""
+
+    caller: str
+    role_oid: Annotated[int, Meta(ge=0, le=2**32 - 1)]
+
+
+class SignalRight(Struct, frozen=True, kw_only=True):
+    """What the primary says of a caller and a role, as of now."""
+
+    allowed: bool
+    target_is_superuser: bool
 
 
 class RangesParams(Struct, frozen=True, kw_only=True):

@@ -137,3 +137,9 @@ class SessionsAnswer(Struct, frozen=True, kw_only=True):
     errors: list[NodeError]  # by ascending node id; [] when every node answered
     internal_app_name_prefix: str = INTERNAL_APP_NAME_PREFIX
     next: str  # token of the next page, never empty: the last page is the one that is shorter than the limit
+
+
+class SignalAnswer(Struct, frozen=True):
+    """The server has sent the session's process a signal; when it follows is up to the session."""
+
+    signalled: bool = True  # always true: what else happens is an error (pg_cancel_backend, pg_terminate_backend)
