@@ -6,6 +6,7 @@ Lists and maps are shortened and tokens replaced; ports become the demo's. Nothi
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from itertools import islice
 from typing import Any
 
@@ -58,8 +59,31 @@ def record(cluster: Cluster, api: Api, standby: Api) -> None:
         for path, operation in text_operations(openapi_document()):
             lines = api.get(path, token).text.splitlines(keepends=True)
             (EXAMPLES / f"{operation['operationId']}.txt").write_text("".join(lines[:LINES]), encoding="utf-8")
+    _keep_signals(cluster, api, token)
     _keep("log_in", {"session": TOKEN})
     _keep("log_out", api.log_out(token).json)
+
+
+def _keep_signals(cluster: Cluster, api: Api, token: str) -> None:
+    """Of a session that runs a statement: that is cancelled, then the session ended."""
+    name = "signalled"
+    with closing(psycopg.connect(cluster.servers[0].conninfo(user=cluster.username), application_name=name)) as app:
+        for operation, what in (("cancel_session", "cancel"), ("terminate_session", "terminate")):
+            app.pgconn.send_query(b"SELECT pg_sleep(60)")
+            found: list[str] = []
+
+            def is_active(found: list[str] = found) -> bool:
+                sessions = api.get("sessions/?exclude_closed_sessions=true", token).json["sessions"]
+                found[:] = [
+                    each["id"] for each in sessions if each.get("application_name") == name and each["active_queries"]
+                ]
+                return bool(found)
+
+            wait_until(is_active, "the statement runs")
+            session_id = found[0].replace("+", "-").replace("/", "_")
+            _keep(operation, api.request("POST", f"sessions/{session_id}/{what}/", token=token).json)
+            while app.pgconn.get_result() is not None:
+                pass
 
 
 def _keep_problems(cluster: Cluster, api: Api, token: str) -> None:

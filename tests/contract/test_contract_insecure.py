@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from fix_cluster import Api, add_user, apis_of, running_cluster
+from rangeland.api.sessions import NOBODY
 from rangeland.engine.cluster import Cluster
 
 PROTECTED = (
@@ -81,3 +82,11 @@ def test_login_still_wants_a_password(insecure: Cluster, apis: list[Api]) -> Non
     assert answer.status == 200
     assert apis[0].get("nodes/", answer.json["session"]).status == 200
     assert apis[0].log_in(insecure.username, "wrong").status == 401
+
+
+@pytest.mark.parametrize("what", ["cancel", "terminate"])
+def test_nobody_ends_sessions_as_nobody_is_known(apis: list[Api], strangers_token: str, what: str) -> None:
+    for token in (None, strangers_token):
+        for api in apis:
+            answer = api.request("POST", f"sessions/{'A' * 22}/{what}/", token=token)
+            assert (answer.status, answer.text) == (403, f"{NOBODY}\n")

@@ -42,7 +42,9 @@ def sections(text: str) -> dict[str, str]:
 
 
 def flags_of(command: click.Command) -> set[str]:
-    return {flag for param in command.params for flag in param.opts if flag.startswith("--")}
+    return {
+        flag for param in command.params for flag in [*param.opts, *param.secondary_opts] if flag.startswith("--")
+    }
 
 
 ALL_FLAGS = {"--help", "--version"}.union(*(flags_of(command) for _, command in commands()))
