@@ -7,8 +7,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from fix_cluster import wait_until
@@ -87,6 +89,28 @@ def test_of_a_healthy_cluster_they_tell_nothing(sick: Clinic, tmp_path: Path) ->
     [check] = programs("As a check of Nagios or Icinga")
     status, text = run(check, sick, tmp_path)
     assert (status, text.partition(" | ")[0]) == (0, "RANGELAND OK: nothing is wrong")
+
+
+def test_the_session_that_holds_up_another_is_ended(sick: Clinic, tmp_path: Path) -> None:
+    [program] = programs("End a session that holds up others")
+    assert run(program, sick, tmp_path) == (0, "")
+    conninfo = sick.cluster.servers[0].conninfo(user=sick.cluster.username)
+    with closing(psycopg.connect(conninfo)) as blocker, closing(psycopg.connect(conninfo)) as waiter:
+        blocker.execute("SELECT pg_advisory_xact_lock(1)")
+        waiter.pgconn.send_query(b"SELECT pg_advisory_xact_lock(1)")
+        printed: list[tuple[int, str]] = []
+
+        def is_ended() -> bool:
+            printed.append(run(program, sick, tmp_path))
+            return bool(printed[-1][1])
+
+        wait_until(is_ended, "the wait is seen")
+        assert printed[-1] == (0, '{"signalled":true}')
+        result = waiter.pgconn.get_result()
+        assert result is not None
+        assert result.status == psycopg.pq.ExecStatus.TUPLES_OK
+        with pytest.raises(psycopg.errors.AdminShutdown):
+            blocker.execute("SELECT 1")
 
 
 @pytest.mark.usefixtures("warned")

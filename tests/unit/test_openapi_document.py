@@ -159,6 +159,7 @@ def test_stability_is_the_contract_s() -> None:
         if each["x-stability"] != "stable"
     }
     documented = {"events/", "nodes/{node_id}/ranges/", "problems/", "ranges/{range_id}/", "sessions/", "whoami/"}
+    documented |= {"sessions/{session_id}/cancel/", "sessions/{session_id}/terminate/"}  # ours
     assert unstable == {f"/api/v2/{path}" for path in documented} & DOCUMENT["paths"].keys()
 
 
