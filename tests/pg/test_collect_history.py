@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any, cast
 
 import pytest
@@ -20,7 +21,6 @@ from rangeland.collect.hot_ranges import Sample, Sampler
 from rangeland.collect.nodes import NodeFacts
 from rangeland.collect.sizes import SizeBook
 from rangeland.engine.server import PostgresServer
-from rangeland.node import collectors
 from rangeland.node.collectors import Collectors
 from rangeland.pg import Server
 from rangeland.wire.history import NodeHistory
@@ -76,17 +76,16 @@ async def collecting(server: Server, *, history_s: float = 3600) -> AsyncIterato
     async def no_account() -> Any:
         raise AssertionError("nobody asks for problems here")
 
-    alone = cast(Cluster, Alone())
     made = Collectors(
         server=server,
-        cluster=alone,
-        events=EventLog(alone),
+        cluster=cast(Cluster, Alone()),
+        events=EventLog(cast(Cluster, Alone())),
         facts=FACTS,
         draining=lambda: False,
         account=no_account,
         patroni_url=None,
-        check_cpu_percent=1,
         history_s=history_s,
+        check_cpu_percent=1,
     )
     try:
         yield made
@@ -111,9 +110,7 @@ def test_a_reading_that_somebody_makes_is_the_minutes(
             return await told(node)
 
     found = ask(pg_primary, work)
-    assert [after - before for before, after in zip(found.times, found.times[1:], strict=False)] == [
-        pytest.approx(60, abs=5)
-    ] * 2
+    assert [after - before for before, after in pairwise(found.times)] == [pytest.approx(60, abs=5)] * 2
     assert set(found.metrics) == set(SOME.metrics)
     assert all(None not in values for values in found.metrics.values())
 
@@ -145,7 +142,7 @@ def test_in_a_minute_in_which_nobody_asks_the_node_reads_once(
     pg_primary: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = Asked(monkeypatch)
-    monkeypatch.setattr(collectors, "seconds_to_wait", lambda _now_s: 0.01)
+    monkeypatch.setattr(history.HistoryBook, "wait_s", lambda _book, _now_s: 0.01)
 
     async def work(server: Server) -> list[str]:
         async with collecting(server) as node:
@@ -161,7 +158,7 @@ def test_in_a_minute_in_which_nobody_asks_the_node_reads_once(
 
 def test_a_history_that_is_off_asks_nothing(pg_primary: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = Asked(monkeypatch)
-    monkeypatch.setattr(collectors, "seconds_to_wait", lambda _now_s: 0.01)
+    monkeypatch.setattr(history.HistoryBook, "wait_s", lambda _book, _now_s: 0.01)
 
     async def work(server: Server) -> NodeHistory:
         async with collecting(server, history_s=0) as node:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 
 import pytest
 from msgspec import structs
 
 from rangeland.api.history import CHARTED, MOST_METRICS, POINTS, SINCE_S, parse_metrics
 from rangeland.api.replies import HttpError
-from rangeland.collect.history import LATE_S, LONGEST_S, STEP_S, HistoryBook, seconds_to_wait, thinned
+from rangeland.collect.history import (
+    CLOSEST_S,
+    FURTHEST_S,
+    LATE_S,
+    LONGEST_S,
+    STEP_S,
+    HistoryBook,
+    thinned,
+)
 from rangeland.collect.metrics import METRIC_BY_NAME, METRICS
 from rangeland.config import resolve_settings
 from rangeland.errors import SettingError
@@ -126,16 +135,42 @@ def test_a_reading_that_is_close_to_the_last_one_is_not_kept_though_its_minute_i
     assert book.is_due(NOON + LATE_S + after_s) is is_due
 
 
-def test_a_reading_is_due_at_once_and_then_late_in_a_minute_without_one() -> None:
-    assert HistoryBook(HOUR_S).is_due(NOON)
-    assert seconds_to_wait(NOON) == LATE_S
-    assert seconds_to_wait(NOON + LATE_S) == 0
-    assert seconds_to_wait(NOON + LATE_S + 1) == STEP_S - 1
+def test_a_reading_is_due_at_once_and_the_node_makes_it_late_in_a_minute_without_one() -> None:
+    book = HistoryBook(HOUR_S)
+    assert book.is_due(NOON)
+    assert book.wait_s(NOON + 20) == LATE_S - 20
+    assert book.wait_s(NOON + LATE_S + 1) == 0
+    book.take(status(NOON + LATE_S, {"a": 1.0}, SERVER))
+    assert book.wait_s(NOON + LATE_S + 1) == STEP_S - 1
+
+
+def test_the_node_does_not_wait_so_long_that_it_would_look_like_a_gap() -> None:
+    book = HistoryBook(HOUR_S)
+    book.take(status(NOON, {"a": 1.0}, SERVER))
+    assert book.wait_s(NOON + 10) == FURTHEST_S - 10
+    assert book.is_due(NOON + FURTHEST_S)
+
+
+@pytest.mark.parametrize("second", range(60))
+def test_alone_the_node_reads_once_a_minute_whenever_it_began(second: int) -> None:
+    book = HistoryBook(HOUR_S)
+    now, times = float(NOON + second), []
+    while now < NOON + 20 * 60:
+        if book.is_due(now):
+            book.take(status(now, {"a": 1.0}, SERVER))
+            times.append(now)
+        wait_s = book.wait_s(now)
+        assert wait_s > 0, "it must not spin"
+        now += wait_s
+    apart = [after - before for before, after in pairwise(times)]
+    assert CLOSEST_S <= min(apart) <= max(apart) <= FURTHEST_S
+    assert apart[-1] == STEP_S
 
 
 def test_a_history_that_is_switched_off_keeps_nothing() -> None:
     book = filled(3, kept_s=0)
     assert not book.is_due(NOON)
+    assert book.wait_s(NOON) == STEP_S
     assert told(book, "a") == NodeHistory(node_id=7, step_seconds=60, kept_seconds=0, times=[], metrics={})
 
 

@@ -20,6 +20,7 @@ from rangeland.wire.parts import HistoryParams
 STEP_S: Final = 60
 LONGEST_S: Final = 48 * 3600  # 80 metrics of that many minutes are 1.9 MB
 LATE_S: Final = 50.0  # of a minute: a reading of a server that hangs takes 4.5 s, and is still of that minute
+FURTHEST_S: Final = 80  # of two readings: 90 would be one and a half steps, which the console takes for a gap
 CLOSEST_S: Final = 30  # of two readings: a rate between two that are closer would be mostly chance
 
 
@@ -36,6 +37,16 @@ class HistoryBook:
         """Whether a reading made now may be kept: as the first of its minute, or in place of one without a server."""
         is_same_minute = bool(self._times) and now_s // STEP_S == self._times[-1] // STEP_S
         return self._kept_s > 0 and (self._is_next(now_s) or (self._lacks_server and is_same_minute))
+
+    def wait_s(self, now_s: float) -> float:
+        """How long until the node has to make a reading itself, if nobody else does: late in a minute without one."""
+        if not self._kept_s:
+            return STEP_S
+        due = now_s // STEP_S * STEP_S + LATE_S
+        if self._times and self._times[-1] <= now_s:
+            last = self._times[-1]
+            due = min((last // STEP_S + 1) * STEP_S + LATE_S, last + FURTHEST_S)
+        return max(0.0, due - now_s)
 
     def take(self, status: NodeStatus) -> None:
         """Keep the metrics of a status that was just read, unless its minute has as good a reading."""
@@ -83,11 +94,6 @@ class HistoryBook:
     def _kept(self, now: int) -> slice:
         """Neither what is too old, nor what is of a future that a clock which was set back has yet to see."""
         return slice(bisect_right(self._times, now - self._kept_s), bisect_right(self._times, now - 1))
-
-
-def seconds_to_wait(now_s: float) -> float:
-    """Until a minute in which nobody has read the status is nearly over."""
-    return (LATE_S - now_s) % STEP_S
 
 
 def thinned(times: Sequence[int], max_points: int) -> tuple[list[int], int]:

@@ -16,7 +16,7 @@ from rangeland.cluster.cluster import halfway
 from rangeland.cluster.flights import Flights
 from rangeland.collect.databases import DatabaseCollector, Databases
 from rangeland.collect.events import collect_events
-from rangeland.collect.history import HistoryBook, seconds_to_wait
+from rangeland.collect.history import HistoryBook
 from rangeland.collect.hot_range_history import HotHistoryBook
 from rangeland.collect.hot_ranges import Sample, Sampler
 from rangeland.collect.nodes import NodeFacts, StatusCollector
@@ -109,7 +109,7 @@ class Collectors:
     async def run_history(self) -> None:
         """Read the status once in each minute in which nobody else has, until cancelled."""
         while True:
-            await asyncio.sleep(seconds_to_wait(time.time()))
+            await asyncio.sleep(self._history.wait_s(time.time()))
             if self._history.is_due(time.time()):
                 await self.own_status(asyncio.get_running_loop().time() + REQUEST_TIMEOUT_S)
 
