@@ -20,6 +20,7 @@ const STATE_OF = {
 
 const CLOSED = 1; // Session.status
 const NS = 1e9;
+const ASKED_FOR = 100; // of those who wait for a lock on a server, so many have their blockers told
 const PREPARED = 0; // the "process" that a prepared transaction's locks belong to
 
 /**
@@ -258,9 +259,15 @@ export function treesWith(lines, rows) {
   return lines.filter((line) => roots.has(line.root));
 }
 
-/** Sessions that wait for a lock of which nobody said who holds it: a node asks that for its first hundred only. */
+/** Sessions that wait for a lock of which nobody was asked who holds it: a node asks that for its first hundred only.
+ *
+ * Where fewer wait, all were asked for; one without a blocker got its lock at that very moment.
+ */
 export function waitsForUnknown(rows) {
-  return rows.filter((row) => row.waitType === "Lock" && !row.blockers.length);
+  const waiting = rows.filter((row) => row.waitType === "Lock");
+  const isCrowded = (nodeId) => waiting.filter((row) => row.nodeId === nodeId).length > ASKED_FOR;
+  const crowded = new Set([...new Set(waiting.map((row) => row.nodeId))].filter(isCrowded));
+  return waiting.filter((row) => crowded.has(row.nodeId) && !row.blockers.length);
 }
 
 // By hand

@@ -179,7 +179,7 @@ function noQuery(row) {
 
 function BlockedView({ rows, shown, locks, params, answer }) {
   const lines = useMemo(() => treesWith(blockedTree(locks), shown), [locks, shown]);
-  const unknown = useMemo(() => waitsForUnknown(shown), [shown]);
+  const unknown = useMemo(() => waitsForUnknown(rows), [rows]);
   const isAny = locks.waitersAt.size > 0;
   return html`${unknown.length > 0 && html`<${Banner} tone="warn"><p>${plural(unknown.length, "more session waits", "more sessions wait")} for a lock, and who holds
       it was not asked: a node asks that for its first hundred only. <a href=${linkTo(params, { view: "", sort: "-age" })}>They are in the list.</a></p><//>`}
