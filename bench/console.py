@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, CDPSession
+from playwright.sync_api import Browser, CDPSession, expect
 
 from bench.line import Findings, Line
 from bench.scene import Ready, Scene, idle_sessions
 from bench.timing import median
 from fix_browser import CHROMIUM, Window, running_browser, window
+from fix_cluster import wait_until
 
 SESSIONS = 1000
 NODES = 3
@@ -54,17 +55,28 @@ def _view(ready: Ready, browser: Browser) -> tuple[float, float]:
         session.send("Network.enable")
         sizes: list[float] = []
         session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
-        page = tab.open("overview")
         nodes = ready.cluster.plan.nodes
-        page.wait_for_function(f"document.querySelectorAll('table.nodes tbody tr').length === {nodes}", polling="raf")
-        return float(page.evaluate("performance.now()")), sum(sizes)
+        tab.page.add_init_script(_MARK_WHEN_WHOLE.format(nodes=nodes))
+        page = tab.open("overview")
+        expect(page.locator("table.nodes tbody tr")).to_have_count(nodes)
+        return float(page.evaluate("performance.getEntriesByName('whole')[0].startTime")), sum(sizes)
+
+
+_MARK_WHEN_WHOLE = """
+new MutationObserver((_, watcher) => {{
+  if (document.querySelectorAll("table.nodes tbody tr").length !== {nodes}) return;
+  performance.mark("whole");
+  watcher.disconnect();
+}}).observe(document, {{ childList: true, subtree: true }});
+"""
 
 
 def _refresh(scene: Scene, ready: Ready, browser: Browser, count: int) -> Line:
     """Scripting only: what the page does with an answer until the next frame is drawn."""
     with _open_window(ready, browser) as (tab, session):
         page = tab.open("sessions")
-        page.wait_for_function(f"document.querySelector('main .table')?.ariaRowCount > {count}")
+        table = page.get_by_role("table", name="Sessions")
+        wait_until(lambda: int(table.get_attribute("aria-rowcount") or 0) > count, "all sessions are there")
         session.send("Performance.enable")
         scripting_ms = []
         for _ in range(scene.pick(21, 2)):

@@ -139,7 +139,12 @@ def running_browser(cluster: Cluster) -> Iterator[Browser]:
 @contextmanager
 def window(browser: Browser, cluster: Cluster, *, width: int = WIDE, height: int = HEIGHT) -> Iterator[Window]:
     """A window with cookies of its own; fails at its end where the browser had something to complain of."""
-    context = browser.new_context(viewport={"width": width, "height": height}, locale="en-GB", timezone_id="UTC")
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        locale="en-GB",
+        timezone_id="UTC",
+        reduced_motion="reduce",  # what is measured of a page isn't half-way between two colours
+    )
     context.set_default_timeout(PATIENCE_MS)
     try:
         made = Window(context, cluster)

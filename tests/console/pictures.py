@@ -32,12 +32,12 @@ PAGES = {
     "overview": ("overview", "node 3"),
     "sessions": ("sessions", "UPDATE sales.orders"),
     "blocked": ("sessions?view=blocked", "1 waits"),
-    "hot-ranges": ("hot-ranges", "pgbench_accounts"),
+    "hot-ranges": ("hot-ranges?q=pgbench", "pgbench_accounts"),
     "range": ("ranges/{range_id}", "pgbench_accounts_pkey"),
     "databases": (f"databases/{DATABASE}", "pgbench_history"),
     "table": (f"databases/{DATABASE}/{TABLE}", "orders_by_customer"),
     "events": ("events", "logged in"),
-    "charts": ("charts", "Replication lag"),
+    "charts": ("charts?span=15m", "Transactions"),
 }
 
 
@@ -87,13 +87,14 @@ def _take_all(browser: Browser, cluster: Cluster, token: str, range_id: int) -> 
                 expect(page.locator("main").get_by_text(text).locator("visible=true").first).to_be_visible(
                     timeout=PATIENCE_MS
                 )
+                page.wait_for_load_state("networkidle")  # what it asked for once it knew more
                 for scheme in SCHEMES:
                     yield _take(page, scheme, PICTURES / f"{name}-{scheme}-{shape}.png")
 
 
 def _take(page: Page, scheme: str, path: Path) -> Path:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    page.wait_for_timeout(700)  # transitions, and what a page asks for after its first answer
+    page.wait_for_timeout(300)  # charts are drawn anew in other colours
     page.screenshot(path=path, animations="disabled", caret="hide")
     return path
 

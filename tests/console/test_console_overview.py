@@ -43,14 +43,19 @@ def test_three_nodes_with_their_servers_are_there(page: Page, cluster: Cluster) 
     expect(page.get_by_role("status").filter(has_text="Nothing is wrong")).to_be_visible(timeout=NOTICED_MS)
 
 
-def test_a_node_that_was_killed_is_named_first_and_in_words(page: Page, cluster: Cluster) -> None:
+def test_a_node_that_was_killed_is_named_first_in_words_and_its_figures_are_marked_as_old(
+    page: Page, cluster: Cluster
+) -> None:
     expect(row_of(page, 3)).to_contain_text("live")
     cluster.nodes[2].kill()
     try:
         first = page.locator("ul.problems > li").first
         expect(first).to_contain_text("node 3", timeout=NOTICED_MS)
-        expect(first).to_contain_text("critical")
-        expect(row_of(page, 3)).to_contain_text("unavailable", timeout=NOTICED_MS)
+        expect(first).to_contain_text("does not answer")
+        row = page.locator("table.nodes tbody tr").first
+        expect(row).to_contain_text("node 3", timeout=NOTICED_MS)
+        expect(row).to_contain_text("unavailable")
+        expect(row).to_contain_text("figures from", timeout=NOTICED_MS)
         expect(page.get_by_role("heading", level=1)).to_be_in_viewport()
         first.get_by_text("node 3").first.click()
         expect(first).to_contain_text("Next:")
