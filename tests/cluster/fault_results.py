@@ -30,10 +30,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "its ranges": ("/api/v2/nodes/{broken}/ranges/",),
     "own ranges": ("/api/v2/nodes/local/ranges/",),
     "nodes": ("/api/v2/nodes/",),
-    "sessions": ("/api/v2/sessions/", "/api/v2/problems/"),
+    "sessions": ("/api/v2/sessions/", "/api/v2/problems/", "/api/v2/history/"),
     "hot ranges": ("/api/v2/ranges/hot/",),
     "a range": ("/api/v2/ranges/{range_id}/",),
-    "databases, users, events": ("/api/v2/databases/", "/api/v2/users/", "/api/v2/events/"),
+    "databases, users, events": ("/api/v2/databases/", "/api/v2/users/", "/api/v2/events/", "/api/v2/whoami/"),
     "metrics": ("/metrics", "/_status/vars"),
     "rules, docs": ("/api/v2/rules/", "/api/v2/docs/", "/api/v2/openapi.json"),
 }
