@@ -124,9 +124,9 @@ def said(answer: Reply) -> str:
 
 
 def _tells_of_failure(told: Mapping[str, object]) -> bool:
-    """Errors of the list's nodes, or one that isn't live."""
+    """Errors of the list's nodes, or one that isn't live; of their history nothing tells whether they are."""
     nodes, by_node_id = told.get("nodes"), told.get("responses_by_node_id")
-    statuses = [each["liveness_status"] for each in nodes] if isinstance(nodes, list) else []
+    statuses = [each.get("liveness_status", Liveness.LIVE) for each in nodes] if isinstance(nodes, list) else []
     details = list(by_node_id.values()) if isinstance(by_node_id, dict) else []
     return bool(
         told.get("errors")
