@@ -43,7 +43,7 @@ def statements(api: Api, token: str, query: str, username: str) -> list[str]:
     return [
         each["last_active_query"]
         for each in answer["sessions"]
-        if (each.get("application_name"), each["username"]) == ("talker", username)
+        if (each.get("application_name"), each.get("username")) == ("talker", username)
     ]
 
 
