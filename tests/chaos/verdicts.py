@@ -74,7 +74,7 @@ def statuses_of(kind: str, at: Situation) -> set[int]:
         return {500}
     if not at.is_anybody_able_to_tell_rights:
         return {200, 500}
-    if kind in ("nodes", "sessions", "hot", "range", "problems"):
+    if kind in ("nodes", "sessions", "hot", "range", "problems", "history", "hot history", "whoami"):
         return {200}
     return {200} if at.is_own_server_up else {200, 500}
 
