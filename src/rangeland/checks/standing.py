@@ -16,7 +16,7 @@ class PlaceRow(Struct, frozen=True):
     """The place of one server; what it has no meaning for is "" or 0."""
 
     in_recovery: bool
-    receiver: str  # "streaming", …; "": it has no WAL receiver
+    receiver: str  # "streaming", …; "hidden": its state is not for the node's role; "": it has no WAL receiver
     slot: str  # by which it follows, or means to
     name: str  # cluster_name, under which a standby without another name follows
     timeline: int
@@ -148,7 +148,10 @@ def unfed(view: View) -> dict[int, PlaceRow]:
     return {
         node_id: place
         for node_id, place in standby_places(view).items()
-        if node_id not in away and place.receiver != "streaming" and not place.restores and not _is_young(view, place)
+        if node_id not in away
+        and place.receiver not in ("streaming", "hidden")
+        and not place.restores
+        and not _is_young(view, place)
     }
 
 

@@ -440,7 +440,8 @@ SELECT textsend(current_user::text), m.privilege
 --   replay_lag_bytes int8, pause_state text, apply_delay_s float8, restores bool, waits_for text,
 --   synchronous_standby_names bytea, commits_wait bool, waiting_commits int8, started_at timestamptz
 WITH receiver AS (
-    SELECT status, slot_name, received_tli, latest_end_lsn FROM pg_stat_wal_receiver
+    -- without pg_monitor there is a row, and all but its pid is NULL
+    SELECT coalesce(status, 'hidden') AS status, slot_name, received_tli, latest_end_lsn FROM pg_stat_wal_receiver
 ), here AS (
     SELECT pg_is_in_recovery() AS in_recovery,
            CASE WHEN pg_is_in_recovery()

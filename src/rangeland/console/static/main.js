@@ -150,13 +150,13 @@ function useTheme() {
 
 /** Single keys, unless somebody types. "g" and a page's key go there. */
 function useKeys(actions) {
+  const isGoing = useRef(false);
   useEffect(() => {
-    let isGoing = false;
     const onKey = (event) => {
       const isTyping = event.target.closest("input, textarea, select, dialog") !== null;
       if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
-      const page = isGoing && PAGES.find((each) => each.key === event.key);
-      isGoing = event.key === "g";
+      const page = isGoing.current && PAGES.find((each) => each.key === event.key);
+      isGoing.current = event.key === "g";
       if (page) go([page.names[0]]);
       else if (event.key === "/") focusFilter(event);
       else actions[event.key]?.();
