@@ -1,7 +1,7 @@
 // The frame around every page: who is logged in, where we are, what this node last said.
 
 import { render } from "preact";
-import { html, useEffect, useRef, useState } from "./lib/html.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./lib/html.js";
 import { isPaused, logOut, login, recognise, refreshAll, silentSince, usePolled } from "./lib/api.js";
 import { duration, moment } from "./lib/format.js";
 import { LIVE, addressOf } from "./lib/nodes.js";
@@ -151,7 +151,7 @@ function useTheme() {
 /** Single keys, unless somebody types. "g" and a page's key go there. */
 function useKeys(actions) {
   const isGoing = useRef(false);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const onKey = (event) => {
       const isTyping = event.target.closest("input, textarea, select, dialog") !== null;
       if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
