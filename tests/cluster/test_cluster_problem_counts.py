@@ -15,7 +15,7 @@ SLOT = 'rangeland_problems{kind="slot_inactive",severity="warning"} 1.0\n'
 
 @pytest.fixture(scope="module")
 def sick() -> Iterator[Clinic]:
-    with clinic(3, limits={"slot_inactive_s": 0}) as made:
+    with clinic(3, limits={"slot_inactive_s": 0, "slot_retained_bytes": 1e6}) as made:
         made.sql("SELECT pg_create_physical_replication_slot('left_over', true)", node=3)
         made.only("slot_inactive")
         yield made
