@@ -40,7 +40,7 @@ class Demo:
         self.place = place
         self.info_file = place / "info.json"
         self.log = place / f"log {random.randrange(10**9)}"
-        http_port, sql_port = free_block(), free_block()
+        http_port, sql_port = free_block(20000), free_block(26000)
         command = [*python, "-m", "rangeland", "demo", f"--data-dir={place / 'data dir'}"]
         ports = [f"--http-port={http_port}", f"--sql-port={sql_port}"]
         with self.log.open("wb") as log:
@@ -279,7 +279,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(open_path: Path, flags: list[s
 @pytest.mark.parametrize("flag", ["--http-port", "--sql-port"])
 def test_a_taken_port_is_one_line_and_leaves_nothing(open_path: Path, flag: str) -> None:
     """Of the second node: the first one's could be used."""
-    port = free_block()
+    port = free_block(20000)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port + 1))
         taken.listen()
@@ -303,10 +303,10 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(open_path: Path) -> None:
         subprocess.run(["umount", small], check=True)
 
 
-def free_block() -> int:
-    """The first of 26 loopback ports in a row that nobody used a moment ago."""
+def free_block(lowest: int) -> int:
+    """The first of 26 loopback ports in a row, of the 6,000 from `lowest`, that nobody used a moment ago."""
     while True:
-        first = random.randrange(20000, 32000, 26)
+        first = random.randrange(lowest, lowest + 5974)
         try:
             for port in range(first, first + 26):
                 require_free_port(port, setting="")

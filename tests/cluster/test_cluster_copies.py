@@ -266,6 +266,23 @@ def test_a_node_of_another_cluster_is_refused(
         standby.remove()
 
 
+def test_a_node_that_starts_before_its_copied_server_joins_nobody_meanwhile(
+    cluster: Cluster, apis: list[Api], token: str, start_node: MakeNode, make_clone: MakeClone, tmp_path: Path
+) -> None:
+    """Which cluster the server is of is known only once it was read, whatever --join says."""
+    clone = make_clone()
+    clone.promote()
+    assert run_command("init", "--new-cluster", home=tmp_path, RANGELAND_URL=clone.url()).returncode == 0
+    clone.stop()
+    node = start_node(clone)
+    api = api_of(cluster, node)
+    wait_until(lambda: "the server is down" in node.log.read_text("utf-8"), "it has begun to ask the others")
+    clone.start()
+    wait_until(partial(is_ready, api), "it is a cluster of one node")
+    assert shown(api, log_in(cluster, api, cluster.username)) == [(1, "primary", 3)]
+    assert [shown(each, token) for each in apis] == [WHOLE, WHOLE]
+
+
 def test_a_promoted_standby_is_trusted(cluster: Cluster, apis: list[Api], token: str) -> None:
     """The last test of this module: it leaves another primary."""
     cluster.servers[0].kill()

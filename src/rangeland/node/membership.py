@@ -192,21 +192,31 @@ class Membership:
             if address == own or self._cluster.node_id:
                 continue
             try:
-                self._cluster.take_members(await self._members_at(address))
+                self._take_if_ours(await self._members_at(address))
             except RangelandError as exc:
                 self._say(f"{address}: {exc}")
                 if isinstance(exc, PeerError) and exc.reached:
                     wait_s = REFUSED_S
         return wait_s
 
+    def _take_if_ours(self, members: list[Member]) -> None:
+        """While our server is unread, it may be of another cluster than those whom we ask: a copy of theirs, say."""
+        if self._cluster.cluster_id or any(member.http_addr == self._cluster.http_addr for member in members):
+            self._cluster.take_members(members)
+
     async def _members_at(self, address: str) -> list[Member]:
-        """All, with us if that node has the primary, or knows us. Raises: PeerError, ServerDownError."""
-        try:
-            found = await self._cluster.ask_address(address, q.REGISTER, self._registration(), deadline=_soon())
-            return found.members
-        except NotPrimaryError:
-            greeted = await self._cluster.ask_address(address, q.HELLO, self._cluster.hello(), deadline=_soon())
-            return greeted.members
+        """All, with us if that node has the primary and our server was read, or knows us.
+
+        Raises: PeerError, ServerDownError.
+        """
+        if self._cluster.cluster_id:
+            with contextlib.suppress(NotPrimaryError):
+                registered = await self._cluster.ask_address(
+                    address, q.REGISTER, self._registration(), deadline=_soon()
+                )
+                return registered.members
+        greeted = await self._cluster.ask_address(address, q.HELLO, self._cluster.hello(), deadline=_soon())
+        return greeted.members
 
     async def answer_register(self, params: Registration, deadline: float) -> Members:
         """Give an address its id, on the primary's node. Raises: NotPrimaryError, RefusedError, ServerError."""
