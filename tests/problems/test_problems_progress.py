@@ -95,7 +95,9 @@ def test_an_index_that_waits_to_be_built(sick: Clinic) -> None:
         with statement(sick, "CREATE INDEX CONCURRENTLY slowly ON large (a)"):
             found = running(sick)
             assert (found["command"], found["object"]) == ("CREATE INDEX CONCURRENTLY", "public.large")
-            assert found["phase"] == "waiting for writers before build"
+            wait_until(
+                lambda: running(sick)["phase"] == "waiting for writers before build", "it waits for the older one"
+            )
         older.rollback()
     sick.sql("DROP INDEX slowly")
 

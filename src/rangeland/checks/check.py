@@ -16,18 +16,21 @@ from rangeland.wire.parts import ProblemsPart, StatusPart
 from rangeland.wire.problems import Problem, Unchecked
 
 R = TypeVar("R", bound=Struct)
+ServerRows = Mapping[str, Sequence[Any]]  # of this server's readings that are not of a database, by name
 
 
 @dataclass(frozen=True, slots=True)
 class Reading(Generic[R]):
     """The rows of the block `name` of sql/problems.sql; fields of `row` are its columns in order.
 
-    Of one that is read in each database the first field is the database, which the block doesn't return.
+    Of one that is read in each database the first field is the database, which the block doesn't return; it is read
+    where `is_wanted`, which takes what the server's other readings said a moment ago, by name, and the database.
     """
 
     name: str
     row: type[R]
     in_each_database: bool = False
+    is_wanted: Callable[[ServerRows, str], bool] = lambda _rows, _database: True
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,14 @@ class TableRow(Struct, frozen=True):
 
 TRANSACTIONS = Reading("transactions", TransactionRow)
 PREPARED = Reading("prepared_transactions", PreparedRow)
-TABLES = Reading("awaited_tables", TableRow, in_each_database=True)
+TABLES = Reading(
+    "awaited_tables",
+    TableRow,
+    in_each_database=True,
+    is_wanted=lambda rows, database: any(
+        row.waits_since and row.database == database for row in rows.get(TRANSACTIONS.name, ())
+    ),
+)
 BLOCKED_S = Limit("blocked_s", 60.0, "people and clients of HTTP have given up by then")
 BLOCKED_SESSIONS = Limit(
     "blocked_sessions", 10.0, "as the alert SessionsWaitForLocks: a queue behind one holder; from there on critical"

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from rangeland.checks.ages import AGE_RATIO, Age, ages, is_explained
-from rangeland.checks.check import Check, Reading, View
+from rangeland.checks.ages import AGE_RATIO, AGES, Age, ages, is_explained
+from rangeland.checks.check import Check, Reading, ServerRows, View
 from rangeland.checks.vacuum import longest_held
 from rangeland.checks.words import quoted
 from rangeland.wire.problems import Problem, Severity
@@ -29,7 +29,16 @@ class OldTableRow(Struct, frozen=True):
     size_bytes: int
 
 
-OLDEST_TABLES = Reading("oldest_tables", OldTableRow, in_each_database=True)
+def _is_due(rows: ServerRows, database: str) -> bool:
+    """Whether autovacuum is forced to come to it: before that nobody asks which tables are old."""
+    return any(
+        row.xid_age >= row.xid_freeze_age or row.multixact_age >= row.multixact_freeze_age
+        for row in rows.get(AGES.name, ())
+        if row.database == database
+    )
+
+
+OLDEST_TABLES = Reading("oldest_tables", OldTableRow, in_each_database=True, is_wanted=_is_due)
 MOST_TABLES = 5  # to name in one VACUUM; where more are that old, the whole database is due
 
 _KINDS = {"transactions": "xid_wraparound", "multixacts": "multixact_wraparound"}

@@ -60,6 +60,7 @@ class ProblemCollector:
         self._of_databases = [reading for reading in readings if reading.in_each_database]
         self._status = status
         self._rest_factor = 100 / cpu_percent
+        self._of_server_now: dict[str, list[Struct]] = {}  # rows, as last read
         self._kept: dict[int, _Rows] = {}  # by database oid
         self._round: asyncio.Task[None] | None = None
 
@@ -75,6 +76,7 @@ class ProblemCollector:
             down = Unchecked(node_id=node_id, message=f"the server is down: {why}")
             return ProblemsPart(status=status, rows={}, unchecked=[down])
         rows, unchecked = await self._of_the_server(node_id, deadline)
+        self._of_server_now = dict(rows)
         for kept in await self._of_each_database(node_id, deadline):
             unchecked += kept.unchecked
             for name, found in kept.by_reading.items():
@@ -177,6 +179,8 @@ class ProblemCollector:
         """Raises: ServerError where the visit is over, or to be made again."""
         rows = _Rows()
         for reading in self._of_databases:
+            if not reading.is_wanted(self._of_server_now, place.name):
+                continue
             try:
                 found = await self._read(at, reading, deadline, page_size, place.name)
             except ServerDownError:  # the connection ended with the statement

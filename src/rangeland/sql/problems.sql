@@ -1,6 +1,9 @@
 -- What the checks read (src/rangeland/checks/): one block a reading, its columns in the order of the row's fields.
 -- Each returns at most `page_size` rows, the worst first, and waits for no lock: sizes are those of the last VACUUM
 -- or ANALYZE (relpages), which need none.
+-- A visit to a database is over a new connection, whose caches are empty: there, planning costs more than looking.
+-- Joins cost the most to plan, and a scan most by the columns that it unpacks of each row (the farther behind, the
+-- more). So what is looked for is found by one narrow scan, and names are fetched for what was found only.
 
 -- name: connection_counts
 -- How many connections are taken of each limit that there is: the server's (without what is reserved for
@@ -87,18 +90,17 @@ SELECT textsend(slot_name::text),
 -- takes: page_size int8
 -- needs: pg_monitor
 -- returns: schema bytea, "table" bytea, index bytea, is_being_built bool, size_bytes int8
-SELECT textsend(n.nspname::text), textsend(t.relname::text), textsend(i.relname::text),
+SELECT namesend((SELECT nspname FROM pg_namespace WHERE oid = i.relnamespace)),
+       namesend((SELECT relname FROM pg_class WHERE oid = x.indrelid)), namesend(i.relname),
        EXISTS (SELECT FROM pg_stat_progress_create_index AS p
-                WHERE p.datid = (SELECT oid FROM pg_database WHERE datname = current_database())
+                WHERE p.datname = current_database()
                   AND p.relid = x.indrelid AND p.index_relid IN (0, x.indexrelid)),
        i.relpages::int8 * current_setting('block_size')::int8
-  FROM pg_index AS x
-  JOIN pg_class AS i ON i.oid = x.indexrelid
-  JOIN pg_class AS t ON t.oid = x.indrelid
-  JOIN pg_namespace AS n ON n.oid = i.relnamespace
- WHERE NOT (x.indisvalid AND x.indisready AND x.indislive)
-   AND i.relkind = 'i' -- of a partitioned table it says that a partition has none yet
- ORDER BY i.relpages DESC, i.oid
+  FROM (SELECT indexrelid, indrelid FROM pg_index WHERE NOT (indisvalid AND indisready AND indislive) OFFSET 0) AS x
+ CROSS JOIN LATERAL (
+      SELECT relname, relnamespace, relpages FROM pg_class WHERE oid = x.indexrelid AND relkind = 'i' OFFSET 0
+ ) AS i -- of a partitioned table it says that a partition has none yet
+ ORDER BY i.relpages DESC, x.indexrelid
  LIMIT %(page_size)s;
 
 -- name: duplicate_indexes
@@ -110,30 +112,36 @@ SELECT textsend(n.nspname::text), textsend(t.relname::text), textsend(i.relname:
 -- takes: page_size int8
 -- needs: pg_monitor
 -- returns: schema bytea, "table" bytea, index bytea, kept bytea, size_bytes int8
-WITH candidates AS MATERIALIZED (
+WITH suspects AS MATERIALIZED (
+    SELECT DISTINCT indrelid
+      FROM (SELECT indrelid FROM pg_index WHERE indrelid >= 16384
+             GROUP BY indrelid, indkey[0] HAVING count(*) > 1) AS s
+), looked_at AS MATERIALIZED (
+    SELECT x.*
+      FROM suspects AS s
+     CROSS JOIN LATERAL (
+          SELECT indexrelid, indrelid, indkey::int2[], indclass, indcollation, indoption::int2[], indnkeyatts,
+                 indexprs::text, indpred::text, indisunique OR indisexclusion OR indisreplident AS enforces
+            FROM pg_index WHERE indrelid = s.indrelid AND indisvalid AND indislive OFFSET 0
+     ) AS x
+), found AS (
     SELECT DISTINCT ON (x.indexrelid) x.indexrelid, x.indrelid, k.indexrelid AS kept
-      FROM pg_index AS x
-      JOIN pg_index AS k ON k.indrelid = x.indrelid AND k.indexrelid <> x.indexrelid
-       AND k.indkey::int2[] = x.indkey::int2[] AND k.indclass = x.indclass
-       AND k.indcollation = x.indcollation AND k.indoption::int2[] = x.indoption::int2[]
-       AND k.indnkeyatts = x.indnkeyatts
-       AND k.indexprs::text IS NOT DISTINCT FROM x.indexprs::text
-       AND k.indpred::text IS NOT DISTINCT FROM x.indpred::text
-     WHERE x.indrelid >= 16384 AND x.indisvalid AND x.indislive AND k.indisvalid AND k.indislive
-       AND NOT (x.indisunique OR x.indisexclusion OR x.indisreplident)
-       AND (k.indexrelid < x.indexrelid OR k.indisunique OR k.indisexclusion OR k.indisreplident)
-     ORDER BY x.indexrelid, k.indisunique OR k.indisexclusion OR k.indisreplident DESC, k.indexrelid
+      FROM looked_at AS x
+      JOIN looked_at AS k USING (indrelid, indkey, indclass, indcollation, indoption, indnkeyatts)
+     WHERE NOT x.enforces AND k.indexrelid <> x.indexrelid AND (k.indexrelid < x.indexrelid OR k.enforces)
+       AND k.indexprs IS NOT DISTINCT FROM x.indexprs AND k.indpred IS NOT DISTINCT FROM x.indpred
+       AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = x.indexrelid) -- its parent's index decides
+     ORDER BY x.indexrelid, k.enforces DESC, k.indexrelid
 )
-SELECT textsend(n.nspname::text), textsend(t.relname::text), textsend(i.relname::text), textsend(k.relname::text),
+SELECT namesend((SELECT nspname FROM pg_namespace WHERE oid = i.relnamespace)),
+       namesend((SELECT relname FROM pg_class WHERE oid = f.indrelid)), namesend(i.relname),
+       namesend((SELECT relname FROM pg_class WHERE oid = f.kept)),
        i.relpages::int8 * current_setting('block_size')::int8
-  FROM candidates AS a
-  JOIN pg_class AS i ON i.oid = a.indexrelid
-  JOIN pg_class AS k ON k.oid = a.kept
-  JOIN pg_class AS t ON t.oid = a.indrelid
-  JOIN pg_namespace AS n ON n.oid = i.relnamespace
- WHERE i.relkind = 'i'
-   AND NOT EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = a.indexrelid) -- its parent's index decides
- ORDER BY i.relpages DESC, i.oid
+  FROM found AS f
+ CROSS JOIN LATERAL (
+      SELECT relname, relnamespace, relpages FROM pg_class WHERE oid = f.indexrelid AND relkind = 'i' OFFSET 0
+ ) AS i
+ ORDER BY i.relpages DESC, f.indexrelid
  LIMIT %(page_size)s;
 
 -- name: unused_indexes
@@ -145,18 +153,20 @@ SELECT textsend(n.nspname::text), textsend(t.relname::text), textsend(i.relname:
 -- takes: page_size int8
 -- needs: pg_monitor
 -- returns: schema bytea, "table" bytea, index bytea, oid int8, size_bytes int8, counted_since timestamptz
-SELECT textsend(n.nspname::text), textsend(t.relname::text), textsend(i.relname::text), i.oid::int8,
+SELECT namesend((SELECT nspname FROM pg_namespace WHERE oid = i.relnamespace)),
+       namesend((SELECT relname FROM pg_class WHERE oid = x.indrelid)), namesend(i.relname), i.oid::int8,
        i.relpages::int8 * current_setting('block_size')::int8,
-       coalesce(greatest(pg_stat_get_db_stat_reset_time(d.oid), pg_stat_get_bgwriter_stat_reset_time()),
+       coalesce(greatest((SELECT pg_stat_get_db_stat_reset_time(oid) FROM pg_database
+                           WHERE datname = current_database()),
+                         pg_stat_get_bgwriter_stat_reset_time()),
                 pg_postmaster_start_time())
-  FROM pg_index AS x
-  JOIN pg_class AS i ON i.oid = x.indexrelid
-  JOIN pg_class AS t ON t.oid = x.indrelid
-  JOIN pg_namespace AS n ON n.oid = i.relnamespace
-  JOIN pg_database AS d ON d.datname = current_database()
- WHERE x.indisvalid AND x.indislive AND NOT x.indisunique AND NOT x.indisexclusion AND NOT x.indisreplident
-   AND NOT x.indisclustered AND i.relkind = 'i' AND x.indrelid >= 16384
-   AND i.relpages >= 128 AND pg_stat_get_numscans(i.oid) = 0
+  FROM (SELECT oid, relname, relnamespace, relpages FROM pg_class
+         WHERE relkind = 'i' AND relpages >= 128 AND oid >= 16384 AND pg_stat_get_numscans(oid) = 0 OFFSET 0) AS i
+ CROSS JOIN LATERAL (
+      SELECT indrelid FROM pg_index
+       WHERE indexrelid = i.oid AND indisvalid AND indislive
+         AND NOT (indisunique OR indisexclusion OR indisreplident OR indisclustered) OFFSET 0
+ ) AS x
  ORDER BY i.relpages DESC, i.oid
  LIMIT %(page_size)s;
 
@@ -264,11 +274,10 @@ SELECT textsend(coalesce(d.datname::text, '')), coalesce(pg_stat_get_db_checksum
 -- takes: page_size int8
 -- needs: pg_monitor
 -- returns: schema bytea, collation bytea, oid int8, made_with text, read_with text, indexes int8
-SELECT textsend(n.nspname::text), textsend(c.collname::text), c.oid::int8, c.collversion,
+SELECT namesend((SELECT nspname FROM pg_namespace WHERE oid = c.collnamespace)), namesend(c.collname), c.oid::int8, c.collversion,
        coalesce(pg_collation_actual_version(c.oid), ''),
        (SELECT count(*) FROM pg_index AS x WHERE c.oid = ANY (x.indcollation::oid[]))
   FROM pg_collation AS c
-  JOIN pg_namespace AS n ON n.oid = c.collnamespace
  WHERE c.collversion IS NOT NULL
    AND c.oid IN (SELECT refobjid FROM pg_depend WHERE refclassid = 'pg_collation'::regclass)
  ORDER BY c.collversion = coalesce(pg_collation_actual_version(c.oid), ''), 6 DESC, c.oid
@@ -287,16 +296,19 @@ SELECT textsend(n.nspname::text), textsend(c.collname::text), c.oid::int8, c.col
 --   is_read bool, used int8, sequence_limit int8, column_limit int8, increment int8
 WITH known AS MATERIALIZED (
     SELECT s.seqrelid, s.seqtypid, s.seqincrement, c.relname, c.relnamespace, d.refobjid, d.refobjsubid,
-           has_sequence_privilege(c.oid, 'SELECT, USAGE') AS is_read,
+           has_sequence_privilege(s.seqrelid, 'SELECT, USAGE') AS is_read,
            CASE WHEN s.seqincrement > 0 THEN s.seqmax ELSE s.seqmin END AS sequence_limit,
-           greatest(t.reltuples::int8, pg_stat_get_tuples_inserted(t.oid)) AS rows, t.relname AS "table"
-      FROM pg_sequence AS s
-      JOIN pg_class AS c ON c.oid = s.seqrelid
-      LEFT JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0
-                              AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0
-                              AND d.deptype IN ('a', 'i')
-      LEFT JOIN pg_class AS t ON t.oid = d.refobjid
-     WHERE NOT s.seqcycle AND c.relpersistence <> 't'
+           greatest(t.reltuples::int8, pg_stat_get_tuples_inserted(d.refobjid)) AS rows, t.relname AS "table"
+      FROM (SELECT * FROM pg_sequence WHERE NOT seqcycle OFFSET 0) AS s
+     CROSS JOIN LATERAL (
+          SELECT relname, relnamespace FROM pg_class WHERE oid = s.seqrelid AND relpersistence <> 't' OFFSET 0
+     ) AS c
+      LEFT JOIN LATERAL (
+          SELECT refobjid, refobjsubid FROM pg_depend
+           WHERE classid = 'pg_class'::regclass AND objid = s.seqrelid AND objsubid = 0
+             AND refclassid = 'pg_class'::regclass AND refobjsubid > 0 AND deptype IN ('a', 'i') OFFSET 0
+     ) AS d ON true
+      LEFT JOIN LATERAL (SELECT relname, reltuples FROM pg_class WHERE oid = d.refobjid OFFSET 0) AS t ON true
 ), locked AS MATERIALIZED (
     SELECT l.relation FROM pg_locks AS l
      WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.relation IS NOT NULL
@@ -322,11 +334,10 @@ WITH known AS MATERIALIZED (
                ELSE least(0, greatest(l.sequence_limit, -1 - l.column_limit)) END, 0) AS share
       FROM limited AS l
 )
-SELECT textsend(n.nspname::text), textsend(s.relname::text), textsend(coalesce(s."table"::text, '')),
-       textsend(coalesce(s."column"::text, '')), coalesce(format_type(s.atttypid, NULL), ''),
+SELECT namesend((SELECT nspname FROM pg_namespace WHERE oid = s.relnamespace)), namesend(s.relname),
+       namesend(coalesce(s."table", '')), namesend(coalesce(s."column", '')), coalesce(format_type(s.atttypid, NULL), ''),
        format_type(s.seqtypid, NULL), s.is_read, s.used, s.sequence_limit, s.column_limit, s.seqincrement
   FROM shares AS s
-  JOIN pg_namespace AS n ON n.oid = s.relnamespace
  WHERE s.share > 0.5
  ORDER BY s.share DESC, s.seqrelid
  LIMIT %(page_size)s;
@@ -339,15 +350,16 @@ SELECT textsend(n.nspname::text), textsend(s.relname::text), textsend(coalesce(s
 -- takes: page_size int8
 -- needs: pg_monitor
 -- returns: tables int8, sequences int8, size_bytes int8, schema bytea, "table" bytea
-SELECT count(*) FILTER (WHERE c.relkind <> 'S'), count(*) FILTER (WHERE c.relkind = 'S'),
-       coalesce(sum(c.relpages::int8) * current_setting('block_size')::int8, 0)::int8,
-       textsend((array_agg(n.nspname::text ORDER BY c.relkind = 'S', c.relpages DESC, c.oid))[1]),
-       textsend((array_agg(c.relname::text ORDER BY c.relkind = 'S', c.relpages DESC, c.oid))[1])
-  FROM pg_class AS c
-  JOIN pg_namespace AS n ON n.oid = c.relnamespace
- WHERE c.relpersistence = 'u' AND c.relkind IN ('r', 'm', 'S')
-HAVING count(*) > 0
- LIMIT %(page_size)s;
+WITH found AS MATERIALIZED (
+    SELECT oid, relkind, relpages, relname, relnamespace
+      FROM pg_class WHERE relpersistence = 'u' AND relkind IN ('r', 'm', 'S')
+)
+SELECT (SELECT count(*) FROM found WHERE relkind <> 'S'), (SELECT count(*) FROM found WHERE relkind = 'S'),
+       (SELECT sum(relpages::int8) FROM found)::int8 * current_setting('block_size')::int8,
+       namesend((SELECT nspname FROM pg_namespace WHERE oid = f.relnamespace)), namesend(f.relname)
+  FROM found AS f
+ ORDER BY f.relkind = 'S', f.relpages DESC, f.oid
+ LIMIT least(1, %(page_size)s);
 
 -- name: empty_space
 -- Tables of this database with more pages than their rows can fill, those with the most first. How long a row can be
@@ -404,10 +416,9 @@ WITH large AS MATERIALIZED (
                / greatest(1, b.room * b.fillfactor / 100 / b.row_bytes))::int8 AS free_pages
       FROM bounds AS b
 )
-SELECT textsend(n.nspname::text), textsend(s.relname::text), s.pages * current_setting('block_size')::int8,
+SELECT namesend((SELECT nspname FROM pg_namespace WHERE oid = s.relnamespace)), namesend(s.relname), s.pages * current_setting('block_size')::int8,
        s.free_pages * current_setting('block_size')::int8, s.rows, s.row_bytes
   FROM spaces AS s
-  JOIN pg_namespace AS n ON n.oid = s.relnamespace
  WHERE s.free_pages > 0
  ORDER BY s.free_pages DESC, s.oid
  LIMIT %(page_size)s;
@@ -581,8 +592,8 @@ SELECT textsend(datname::text), datallowconn,
 
 -- name: oldest_tables
 -- The tables of this database that keep its age: the ten oldest by transactions and the ten oldest by multixacts, the
--- oldest first. A TOAST table has the name of its table; a temporary one is vacuumed by its own session only. A scan
--- of pg_class: 1 ms on 1,000 tables.
+-- oldest first. A TOAST table has the name of its table; a temporary one is vacuumed by its own session only. Two
+-- scans of pg_class: 3 ms on 1,000 tables; asked only where the database is due.
 -- since: 150000
 -- on: primary
 -- takes: page_size int8
@@ -683,8 +694,8 @@ SELECT clock_timestamp(), textsend(gid), transaction::text::int8, age(transactio
  LIMIT %(page_size)s;
 
 -- name: awaited_tables
--- The names of this database's tables for which, or for a row of which, somebody waits just now. Reads pg_locks only
--- where somebody waits for a lock: else 0.1 ms and 1 µs a connection.
+-- The names of this database's tables for which, or for a row of which, somebody waits just now. One reading of
+-- pg_locks: 0.1 ms and 1 µs a lock; asked only where somebody waits.
 -- since: 150000
 -- on: any
 -- takes: page_size int8
@@ -693,8 +704,7 @@ SELECT clock_timestamp(), textsend(gid), transaction::text::int8, age(transactio
 SELECT c.oid::int8, textsend(n.nspname::text), textsend(c.relname::text)
   FROM (SELECT DISTINCT relation
           FROM pg_locks
-         WHERE (SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock') > 0
-           AND (NOT granted OR locktype = 'tuple')
+         WHERE (NOT granted OR locktype = 'tuple')
            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS l
   JOIN pg_class AS c ON c.oid = l.relation
   JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -711,52 +721,45 @@ SELECT c.oid::int8, textsend(n.nspname::text), textsend(c.relname::text)
 -- needs: nothing
 -- returns: schema bytea, "table" bytea, live_rows int8, dead_rows int8, changed_rows int8, vacuum_threshold float8,
 --   analyze_threshold float8, autovacuum_on bool, vacuumed_at timestamptz, analyzed_at timestamptz, size_bytes int8
-WITH defaults AS MATERIALIZED (
-    SELECT current_setting('autovacuum_vacuum_threshold')::float8 AS vacuum_rows,
-           current_setting('autovacuum_vacuum_scale_factor')::float8 AS vacuum_share,
-           nullif(current_setting('autovacuum_vacuum_max_threshold', true), '-1')::float8 AS vacuum_most,
-           current_setting('autovacuum_analyze_threshold')::float8 AS analyze_rows,
-           current_setting('autovacuum_analyze_scale_factor')::float8 AS analyze_share
-), counted AS MATERIALIZED (
-    SELECT c.oid, c.relnamespace, c.relname, c.relpages, greatest(c.reltuples, 0) AS rows, c.reloptions,
-           pg_stat_get_dead_tuples(c.oid) AS dead, pg_stat_get_mod_since_analyze(c.oid) AS changed
-      FROM pg_class AS c
-     WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND c.oid >= 16384
-), busy AS MATERIALIZED (
+WITH counted AS MATERIALIZED (
     SELECT *
-      FROM counted AS c, defaults AS d
-     WHERE (c.dead > 1000 OR c.changed > 1000)
+      FROM (SELECT oid, pg_stat_get_dead_tuples(oid) AS dead, pg_stat_get_mod_since_analyze(oid) AS changed
+              FROM pg_class
+             WHERE relkind IN ('r', 'm') AND relpersistence <> 't' AND oid >= 16384 OFFSET 0) AS c
+     WHERE (dead > 1000 OR changed > 1000)
        AND current_setting('autovacuum')::bool AND current_setting('track_counts')::bool -- else all of them are
-       AND c.oid NOT IN (SELECT relid FROM pg_stat_progress_vacuum
+), busy AS (
+    SELECT b.*, c.relname, c.relnamespace, c.relpages, greatest(c.reltuples, 0) AS rows,
+           (SELECT jsonb_object_agg(option_name, option_value) FROM pg_options_to_table(c.reloptions)) AS own
+      FROM counted AS b
+     CROSS JOIN LATERAL (
+          SELECT relname, relnamespace, relpages, reltuples, reloptions FROM pg_class WHERE oid = b.oid OFFSET 0
+     ) AS c
+     WHERE b.oid NOT IN (SELECT relid FROM pg_stat_progress_vacuum
                           WHERE datname = current_database() AND relid IS NOT NULL
                          UNION ALL
                          SELECT relid FROM pg_stat_progress_analyze
                           WHERE datname = current_database() AND relid IS NOT NULL)
 ), thresholds AS (
-    SELECT b.*,
-           least(coalesce(o.vacuum_most, b.vacuum_most),
-                 coalesce(o.vacuum_rows, b.vacuum_rows) + coalesce(o.vacuum_share, b.vacuum_share) * b.rows) AS vacuum_at,
-           coalesce(o.analyze_rows, b.analyze_rows) + coalesce(o.analyze_share, b.analyze_share) * b.rows AS analyze_at,
-           coalesce(o.is_on, true) AS is_on
+    SELECT b.*, coalesce(own ->> 'autovacuum_enabled', 'true')::bool AS is_on,
+           least(nullif(coalesce(own ->> 'autovacuum_vacuum_max_threshold',
+                                 current_setting('autovacuum_vacuum_max_threshold', true)), '-1')::float8,
+                 coalesce(own ->> 'autovacuum_vacuum_threshold',
+                          current_setting('autovacuum_vacuum_threshold'))::float8
+                 + coalesce(own ->> 'autovacuum_vacuum_scale_factor',
+                            current_setting('autovacuum_vacuum_scale_factor'))::float8 * b.rows) AS vacuum_at,
+           coalesce(own ->> 'autovacuum_analyze_threshold',
+                    current_setting('autovacuum_analyze_threshold'))::float8
+           + coalesce(own ->> 'autovacuum_analyze_scale_factor',
+                      current_setting('autovacuum_analyze_scale_factor'))::float8 * b.rows AS analyze_at
       FROM busy AS b
-      LEFT JOIN LATERAL (
-          SELECT max(option_value) FILTER (WHERE option_name = 'autovacuum_vacuum_threshold')::float8 AS vacuum_rows,
-                 max(option_value) FILTER (WHERE option_name = 'autovacuum_vacuum_scale_factor')::float8 AS vacuum_share,
-                 nullif(max(option_value) FILTER (WHERE option_name = 'autovacuum_vacuum_max_threshold'), '-1')::float8
-                     AS vacuum_most,
-                 max(option_value) FILTER (WHERE option_name = 'autovacuum_analyze_threshold')::float8 AS analyze_rows,
-                 max(option_value) FILTER (WHERE option_name = 'autovacuum_analyze_scale_factor')::float8 AS analyze_share,
-                 bool_and(option_value::bool) FILTER (WHERE option_name = 'autovacuum_enabled') AS is_on
-            FROM pg_options_to_table(b.reloptions)
-      ) AS o ON b.reloptions IS NOT NULL
 )
-SELECT textsend(n.nspname::text), textsend(t.relname::text), pg_stat_get_live_tuples(t.oid), t.dead, t.changed,
-       t.vacuum_at, t.analyze_at, t.is_on,
+SELECT namesend((SELECT nspname FROM pg_namespace WHERE oid = t.relnamespace)), namesend(t.relname),
+       pg_stat_get_live_tuples(t.oid), t.dead, t.changed, t.vacuum_at, t.analyze_at, t.is_on,
        greatest(pg_stat_get_last_vacuum_time(t.oid), pg_stat_get_last_autovacuum_time(t.oid)),
        greatest(pg_stat_get_last_analyze_time(t.oid), pg_stat_get_last_autoanalyze_time(t.oid)),
        t.relpages::int8 * current_setting('block_size')::int8
   FROM thresholds AS t
-  JOIN pg_namespace AS n ON n.oid = t.relnamespace
  WHERE t.dead > t.vacuum_at OR t.changed > t.analyze_at
  ORDER BY greatest(t.dead / (t.vacuum_at + 1), t.changed / (t.analyze_at + 1)) DESC, t.oid
  LIMIT %(page_size)s;
