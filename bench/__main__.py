@@ -9,7 +9,7 @@ import argparse
 import importlib
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from bench import growth
 from bench.line import Curve, Findings, Line
@@ -26,9 +26,9 @@ def main() -> int:
     arguments = _parser().parse_args()
     scene = Scene(is_short=arguments.short)
     if arguments.soak is not None:
-        lines, _ = _shown([lambda: growth.measure(scene, arguments.soak)])
+        lines, _ = _shown({"soak": lambda: growth.measure(scene, arguments.soak)})
     else:
-        lines, curves = _shown([_measuring(name, scene) for name in arguments.questions or QUESTIONS])
+        lines, curves = _shown({name: _measuring(name, scene) for name in arguments.questions or QUESTIONS})
         if not arguments.questions and not arguments.short:
             _write(lines, curves)
     return int(any(line.met is False for line in lines))
@@ -50,18 +50,20 @@ def _measuring(name: str, scene: Scene) -> Callable[[], Findings]:
     return measure
 
 
-def _shown(measures: Iterable[Callable[[], Findings]]) -> tuple[list[Line], list[Curve]]:
-    """What all of them found; each line is printed as it comes."""
+def _shown(measures: Mapping[str, Callable[[], Findings]]) -> tuple[list[Line], list[Curve]]:
+    """What all of them found, by name; each line is printed as it comes."""
     begun = time.monotonic()
     lines: list[Line] = []
     curves: list[Curve] = []
-    for measure in measures:
+    for name, measure in measures.items():
+        own_begun = time.monotonic()
         for finding in measure():
             if isinstance(finding, Line):
                 lines.append(finding)
                 print(_text(finding), flush=True)
             else:
                 curves.append(finding)
+        print(f"{name} took {(time.monotonic() - own_begun) / 60:.1f} minutes", flush=True)
     print(f"{len(lines)} lines in {(time.monotonic() - begun) / 60:.1f} minutes")
     return lines, curves
 

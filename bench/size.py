@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import pairwise
 
 import psutil
 import psycopg
@@ -22,6 +24,7 @@ COUNTS = (1000, 10_000, TABLES)
 CONNECTIONS = 2000
 DATABASES = 200
 ASKED_EACH_S = 5.0
+SAMPLES_S = 900.0  # two samples at the latest: one is taken after 100 times as long as it takes
 
 MAX_PAGE_MS = 100.0
 MAX_RESIDENT_MB = 150.0
@@ -38,8 +41,6 @@ UNSAFE = {"fsync": "off"}  # 200,000 files are made, of which none has to outliv
 def measure(scene: Scene) -> Findings:
     with scene.cluster(1, settings=UNSAFE) as ready:
         yield from _ranges(scene, ready)
-    with scene.cluster(1, connections=scene.pick(CONNECTIONS, 5)) as ready:
-        yield _sessions(scene, ready)
 
 
 def _ranges(scene: Scene, ready: Ready) -> Findings:
@@ -141,35 +142,71 @@ def _drained(client: Kept, path: str) -> int:
     return size
 
 
-def _sampler(scene: Scene, ready: Ready) -> Findings:
-    """From one sample to the next, all that the server and the node spend; other databases are listed meanwhile.
+@dataclass(frozen=True, slots=True)
+class _Spent:
+    """CPU in seconds that the node and its connections to the server have spent up to a moment."""
 
-    That other question is about connections, not about time, and has a server of its own.
+    at: float  # monotonic
+    cpu_s: float
+    is_after_sample: bool  # an answer rested on a new sample for the first time
+
+    def share_since(self, before: _Spent) -> float:
+        """Of a core."""
+        return (self.cpu_s - before.cpu_s) / (self.at - before.at)
+
+
+def _sampler(scene: Scene, ready: Ready) -> Findings:
+    """From one sample to the next, all that the server and the node spend, less what they spend when there is none.
+
+    That takes minutes, and hardly any of the machine: what other servers are measured for is measured meanwhile.
     """
-    each_s = scene.pick(ASKED_EACH_S, 0.5)
-    begun, before_s = _at_next_sample(ready, each_s)
-    with scene.cluster(1, settings=UNSAFE) as other:
-        yield _databases(scene, other)
-    ended, after_s = _at_next_sample(ready, each_s)
-    share = (after_s - before_s) / (ended - begun)
+    with _watching(ready, scene.pick(ASKED_EACH_S, 0.5)) as spent:
+        with scene.cluster(1, settings=UNSAFE) as other:
+            yield _databases(scene, other)
+        with scene.cluster(1, connections=scene.pick(CONNECTIONS, 5)) as other:
+            yield _sessions(scene, other)
+        wait_until(lambda: len(_after_samples(spent)) > 1, "there were two samples", timeout_s=SAMPLES_S)
+    first, *_, last = _after_samples(spent)
+    at_rest = median([after.share_since(before) for before, after in pairwise(spent)])
+    share = last.share_since(first) - at_rest
     yield Line(
         f"Size: the sampler, {TABLES:,} tables",
         f"≤ {MAX_SAMPLER_SHARE:.0%} of a core with a question a minute or more",
-        f"{share:.2%} of a core, node and its connections to the server, a question each {ASKED_EACH_S:g} s",
+        f"{share:.2%} of a core, in the node and the server",
         "",
         share <= MAX_SAMPLER_SHARE,
-        f"{ended - begun:.0f} s, from one sample to the next",
+        f"over {last.at - first.at:.0f} s, from one sample to another; beside it {at_rest:.2%}, asked each "
+        f"{ASKED_EACH_S:g} s",
     )
 
 
-def _at_next_sample(ready: Ready, each_s: float) -> tuple[float, float]:
-    """When an answer first rests on a new sample: the time, and the CPU in seconds spent so far."""
+def _after_samples(spent: Sequence[_Spent]) -> list[_Spent]:
+    return [each for each in spent if each.is_after_sample]
+
+
+@contextmanager
+def _watching(ready: Ready, each_s: float) -> Iterator[list[_Spent]]:
+    """Asks all the while, and notes what was spent."""
+    spent: list[_Spent] = []
     node = psutil.Process(ready.cluster.nodes[0].pid)
-    with ready.kept() as client:
-        known = _window_s(client)
-        while _window_s(client) == known:
-            time.sleep(each_s)
-    return time.monotonic(), _node_cpu_s(node) + _readers_cpu_s(ready)
+    is_done = threading.Event()
+
+    def watch() -> None:
+        with ready.kept() as client:
+            known = _window_s(client)
+            while not is_done.wait(each_s):
+                window_s = _window_s(client)
+                cpu_s = _node_cpu_s(node) + _readers_cpu_s(ready)
+                spent.append(_Spent(time.monotonic(), cpu_s, is_after_sample=window_s != known))
+                known = window_s
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield spent
+    finally:
+        is_done.set()
+        thread.join()
 
 
 def _window_s(client: Kept) -> float:
@@ -237,7 +274,8 @@ def _databases(scene: Scene, ready: Ready) -> Line:
 
 
 def _asked_beside(ready: Ready) -> None:
-    with ready.kept() as client:
+    """Whether the list comes in time is another question."""
+    with ready.kept() as client, suppress(AssertionError):
         client.get("nodes/local/ranges/")
 
 
