@@ -53,24 +53,19 @@ def _merge(
     silent: dict[int, int] | None = None,
     membership: dict[int, str] | None = None,
     ahead: dict[int, float] | None = None,
-    limit: int = 0,
-    offset: int = 0,
-) -> tuple[list[NodeStatus], int]:
-    answer = merge_nodes(
+) -> list[NodeStatus]:
+    return merge_nodes(
         parts,
         last_status=last or {},
         membership=membership or {},
         silent_since_ns=silent or {},
         clock_offset_s=ahead or {},
         now_ns=NOW,
-        limit=limit,
-        offset=offset,
     )
-    return answer.nodes, answer.next
 
 
 def test_nodes_are_ordered_by_number() -> None:
-    nodes, _ = _merge(_answered(10), _answered(9), _answered(2))
+    nodes = _merge(_answered(10), _answered(9), _answered(2))
     assert [node.node_id for node in nodes] == [2, 9, 10]
 
 
@@ -87,7 +82,7 @@ def test_nodes_are_ordered_by_number() -> None:
     ],
 )
 def test_a_node_that_answers_is_as_live_as_its_server(part: Part[StatusPart], liveness: Liveness) -> None:
-    nodes, _ = _merge(part)
+    nodes = _merge(part)
     assert nodes[0].liveness_status is liveness
 
 
@@ -103,12 +98,12 @@ def test_a_node_that_answers_is_as_live_as_its_server(part: Part[StatusPart], li
 def test_a_silent_node_shows_its_last_status_and_dies_after_five_minutes(
     silent: dict[int, int], liveness: Liveness
 ) -> None:
-    nodes, _ = _merge(_silent(1), last={1: _status(1, "v0.0.9")}, silent=silent)
+    nodes = _merge(_silent(1), last={1: _status(1, "v0.0.9")}, silent=silent)
     assert (nodes[0].build_tag, nodes[0].liveness_status) == ("v0.0.9", liveness)
 
 
 def test_a_silent_node_of_which_nothing_is_known_is_left_out() -> None:
-    nodes, _ = _merge(_silent(1), _answered(2))
+    nodes = _merge(_silent(1), _answered(2))
     assert [node.node_id for node in nodes] == [2]
 
 
@@ -116,30 +111,23 @@ def test_a_node_that_does_not_know_its_id_yet_is_shown_under_the_one_it_was_aske
     part = _answered(2)
     assert part.value is not None
     unaware = Part(2, structs.replace(part.value, status=_status(0)))
-    assert [status.node_id for status in _merge(_answered(1), unaware)[0]] == [1, 2]
+    assert [status.node_id for status in _merge(_answered(1), unaware)] == [1, 2]
 
 
 def test_role_and_timeline_are_those_of_the_answer() -> None:
-    nodes, _ = _merge(_answered(1, role="primary"), _answered(2, role="unknown"))
+    nodes = _merge(_answered(1, role="primary"), _answered(2, role="unknown"))
     assert [(node.role, node.timeline) for node in nodes] == [("primary", 3), ("", 3)]
 
 
 def test_a_silent_primary_is_not_called_a_primary() -> None:
-    (primary,), _ = _merge(_answered(1, role="primary"))
-    nodes, _ = _merge(_silent(1), last={1: primary})
+    (primary,) = _merge(_answered(1, role="primary"))
+    nodes = _merge(_silent(1), last={1: primary})
     assert (nodes[0].role, nodes[0].timeline) == ("", 0)
 
 
 def test_a_primary_that_is_down_is_not_called_a_primary() -> None:
-    nodes, _ = _merge(_answered(1, role="primary", up=False))
+    nodes = _merge(_answered(1, role="primary", up=False))
     assert (nodes[0].role, nodes[0].timeline) == ("", 0)
-
-
-def test_a_page_is_cut_from_the_nodes_that_are_shown() -> None:
-    nodes, next_offset = _merge(_silent(1), _answered(2), _answered(3), _answered(4), limit=2)
-    assert ([node.node_id for node in nodes], next_offset) == ([2, 3], 2)
-    nodes, next_offset = _merge(_silent(1), _answered(2), _answered(3), _answered(4), limit=2, offset=2)
-    assert ([node.node_id for node in nodes], next_offset) == ([4], 0)
 
 
 def test_merging_leaves_what_it_was_given_as_it_was() -> None:
@@ -149,18 +137,18 @@ def test_merging_leaves_what_it_was_given_as_it_was() -> None:
 
 
 def test_a_clock_that_is_off_shows_to_a_tenth_of_a_second() -> None:
-    nodes, _ = _merge(_answered(1), _answered(2), _answered(3), ahead={2: 600.04, 3: -0.04})
+    nodes = _merge(_answered(1), _answered(2), _answered(3), ahead={2: 600.04, 3: -0.04})
     assert [node.clock_offset_seconds for node in nodes] == [UNSET, 600.0, 0.0]
 
 
 @pytest.mark.parametrize("off_s", [-600, 600])
 def test_a_server_that_went_down_just_now_is_not_dead_by_a_clock_that_is_off(off_s: int) -> None:
-    nodes, _ = _merge(_answered(1, up=False, down_since_ns=NOW + off_s * S - S), ahead={1: float(off_s)})
+    nodes = _merge(_answered(1, up=False, down_since_ns=NOW + off_s * S - S), ahead={1: float(off_s)})
     assert nodes[0].liveness_status == Liveness.UNAVAILABLE
 
 
 def test_a_server_that_is_down_for_long_is_dead_also_by_a_clock_that_is_ahead() -> None:
-    nodes, _ = _merge(_answered(1, up=False, down_since_ns=NOW + 600 * S - 301 * S), ahead={1: 600.0})
+    nodes = _merge(_answered(1, up=False, down_since_ns=NOW + 600 * S - 301 * S), ahead={1: 600.0})
     assert nodes[0].liveness_status == Liveness.DEAD
 
 
@@ -169,7 +157,7 @@ def test_who_is_no_active_member_is_decommissioning_while_it_lives_and_decommiss
     membership: str,
 ) -> None:
     long_ago, just_now = NOW - 300 * S, NOW - 299 * S
-    nodes, _ = _merge(
+    nodes = _merge(
         _answered(1, draining=True),
         _answered(2, up=False, down_since_ns=long_ago),
         _answered(3, up=False, down_since_ns=just_now),
@@ -190,7 +178,7 @@ def test_who_is_no_active_member_is_decommissioning_while_it_lives_and_decommiss
 
 
 def test_membership_is_the_clusters_word_and_empty_where_it_has_none() -> None:
-    nodes, _ = _merge(_answered(1), _answered(2), membership={1: "active"})
+    nodes = _merge(_answered(1), _answered(2), membership={1: "active"})
     assert [(node.membership, node.liveness_status) for node in nodes] == [
         ("active", Liveness.LIVE),
         ("", Liveness.LIVE),

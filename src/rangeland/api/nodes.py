@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 
 from rangeland.api.asking import Asking
 from rangeland.api.replies import Body, encoded
@@ -28,9 +29,29 @@ async def list_nodes(asking: Asking) -> Body:
 
 
 async def collect_nodes(services: Services, *, deadline: float, limit: int = 0, offset: int = 0) -> NodesAnswer:
-    """Ask every node for its status; of a silent one the last status that any node kept is shown."""
+    """Ask every node for its status, or those of a page; of a silent one the last status that any node kept is shown.
+
+    One that is silent and was never seen is left out, and has no place in the order: the page goes on behind it.
+    """
+    silent = services.cluster.silent_since_ns()
+    node_ids = [
+        each
+        for each in services.cluster.active_ids()
+        if each not in silent or _last_status(services, each) is not None
+    ]
+    if not limit:
+        return NodesAnswer(await _statuses(services, node_ids, deadline))
+    end = offset + limit
+    page = await _statuses(services, node_ids[offset:end], deadline)
+    while len(page) < limit and end < len(node_ids):  # of some it was found out just now
+        begin, end = end, end + limit - len(page)
+        page += await _statuses(services, node_ids[begin:end], deadline)
+    return NodesAnswer(page, next=offset + len(page) if end < len(node_ids) else 0)
+
+
+async def _statuses(services: Services, node_ids: Sequence[int], deadline: float) -> list[NodeStatus]:
     cluster = services.cluster
-    parts = await cluster.ask_all(q.STATUS, Nothing(), deadline=deadline)
+    parts = await cluster.ask_all(q.STATUS, Nothing(), deadline=deadline, node_ids=node_ids)
     for part in parts:
         if part.value is not None and part.value.server_up and part.value.status.node_id == part.node_id:
             services.last_status[part.node_id] = part.value.status
@@ -42,8 +63,6 @@ async def collect_nodes(services: Services, *, deadline: float, limit: int = 0, 
         silent_since_ns=cluster.silent_since_ns(),
         clock_offset_s=cluster.clock_offset_s(),
         now_ns=time.time_ns(),
-        limit=limit,
-        offset=offset,
     )
 
 

@@ -8,9 +8,8 @@ from typing import Final
 
 from msgspec import UNSET, structs
 
-from rangeland.merge.paging import page_offset
 from rangeland.merge.part import Part
-from rangeland.wire.nodes import Liveness, NodesAnswer, NodeStatus
+from rangeland.wire.nodes import Liveness, NodeStatus
 from rangeland.wire.parts import StatusPart
 
 DEAD_AFTER_NS: Final = 300 * 10**9  # 5 min, the peer's server.time_until_store_dead
@@ -24,9 +23,7 @@ def merge_nodes(
     silent_since_ns: Mapping[int, int],
     clock_offset_s: Mapping[int, float],
     now_ns: int,
-    limit: int = 0,
-    offset: int = 0,
-) -> NodesAnswer:
+) -> list[NodeStatus]:
     """Nodes by ascending id. A silent node shows its `last_status`, or is left out where there is none.
 
     `membership` is by node id; a node that isn't in it counts as an active member.
@@ -46,8 +43,7 @@ def merge_nodes(
         )
         for part in sorted(parts, key=lambda part: part.node_id)
     ]
-    page, next_offset = page_offset([status for status in statuses if status is not None], limit, offset)
-    return NodesAnswer(list(page), next=next_offset)
+    return [status for status in statuses if status is not None]
 
 
 def liveness_of(part: StatusPart, membership: str, now_ns: int) -> Liveness:
