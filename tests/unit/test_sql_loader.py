@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rangeland.collect.ranges import CHUNK_ROWS
 from rangeland.sql import Column, block, blocks
 from rangeland.sql.blocks import parse_blocks
 
@@ -90,3 +91,8 @@ def test_every_file_parses_and_every_block_exists_for_the_oldest_server_we_serve
     assert {"sessions", "nodes", "ranges", "hot_ranges"} <= {found.resource for found in every}
     for found in every:
         assert block(found.resource, found.name, 150000).since <= 150000
+
+
+def test_a_chunk_of_ranges_is_what_its_statement_gives_at_most() -> None:
+    """A statement that gave less would look like the end of the list."""
+    assert f"LIMIT {CHUNK_ROWS})" in block("ranges", "list_range_oids", 150000).text

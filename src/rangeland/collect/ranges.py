@@ -31,7 +31,8 @@ from rangeland.wire.ranges import (
     Timestamp,
 )
 
-# A page of 1,000 and the one that tells whether more follow; in a fresh connection 12 ms to describe, 80 to size.
+# A page of 1,000 and the one that tells whether more follow: the limit within sql/ranges.sql, list_range_oids. In a
+# fresh connection 12 ms to describe, 80 to size.
 CHUNK_ROWS = 1001
 SLICE_ROWS = 100  # translated and encoded at a time: 2 ms
 SIZED_RANGES = 10_000  # of one answer: 0.8 s; those behind them come with their last known sizes

@@ -42,7 +42,7 @@ SELECT count(*)
        END;
 
 -- name: list_range_oids
--- At most `page_size` tables, and no more than 1,000, with an oid above `after_oid`, by oid. The scope `shared`
+-- At most `page_size` tables, and no more than 1,001, with an oid above `after_oid`, by oid. The scope `shared`
 -- means the catalogues that all databases share, `user` what users made, `system` that and this database's
 -- catalogues. The limit within is a constant: of a parameter a kept plan takes it to be a tenth of all rows, and
 -- reads and sorts the whole catalogue.
@@ -65,7 +65,7 @@ SELECT found.oid::int8
                    ELSE n.nspname NOT IN ('pg_catalog', 'information_schema')
                END
          ORDER BY c.oid
-         LIMIT 1000) AS found
+         LIMIT 1001) AS found
  ORDER BY found.oid
  LIMIT %(page_size)s::int8;
 
