@@ -166,8 +166,8 @@ def _sampler(scene: Scene, ready: Ready) -> Findings:
         with scene.cluster(1, connections=scene.pick(CONNECTIONS, 5)) as other:
             yield _sessions(scene, other)
         wait_until(lambda: _samples(spent) > 0, "there was a sample", timeout_s=SAMPLE_S)
-    at_rest = median([after.share_since(before) for before, after in pairwise(spent)])
     first, last = spent[0], spent[-1]
+    at_rest = _share_at_rest(spent)
     sample_s = ((last.share_since(first) - at_rest) * (last.at - first.at)) / _samples(spent)
     share = sample_s / last.window_s
     yield Line(
@@ -178,6 +178,17 @@ def _sampler(scene: Scene, ready: Ready) -> Findings:
         share <= MAX_SAMPLER_SHARE,
         f"beside it {at_rest:.2%}, asked each {ASKED_EACH_S:g} s",
     )
+
+
+def _share_at_rest(spent: Sequence[_Spent]) -> float:
+    """Of a core, over all the time in which no sample was taken, or is not known to have been."""
+    sampled = {number for number, (before, after) in enumerate(pairwise(spent)) if after.window_s != before.window_s}
+    quiet = [
+        (after.cpu_s - before.cpu_s, after.at - before.at)
+        for number, (before, after) in enumerate(pairwise(spent))
+        if not sampled & {number, number + 1}
+    ]
+    return sum(cpu_s for cpu_s, _ in quiet) / max(sum(seconds for _, seconds in quiet), 0.001)
 
 
 def _samples(spent: Sequence[_Spent]) -> int:

@@ -79,7 +79,7 @@ def _beside_patroni(scene: Scene, ready: Ready) -> Line:
 
 def _rates(scene: Scene, *loads: Callable[[int], float]) -> list[float]:
     """Answers a second of each, loaded in turn."""
-    seconds = scene.pick(3, 1)
+    seconds = scene.pick(2, 1)
     measures = [partial(load, seconds) for load in loads]
     return [median(figures) for figures in in_turn(*measures, rounds=scene.pick(3, 1))]
 
