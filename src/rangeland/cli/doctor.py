@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sys
 import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -66,12 +69,21 @@ def command(every: timedelta | None, as_check: bool, output_format: str | None, 
     critical, 3 where nobody could say. Asks the node of --url, signed with the cluster key in --certs-dir: no login
     is needed.
     """
+    if every is not None:
+        signal.signal(signal.SIGINT, _leave)
     while True:
         status = _look(flags, as_check, output_format, is_again=every is not None)
         if every is None:
             return status
         sys.stdout.flush()
         time.sleep(every.total_seconds())
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """At once: an exception that comes while an object is finalised is lost, and the watch would go on. What was
+    shown is flushed.
+    """
+    os._exit(130)
 
 
 def _look(flags: dict[str, Any], as_check: bool, output_format: str | None, *, is_again: bool) -> int:
