@@ -226,7 +226,7 @@ def test_a_client_that_stops_reading_holds_the_drain_for_15_s(
         stalled.recv(1000)
         begun = time.monotonic()
         assert node.stop() == 0
-        assert time.monotonic() - begun < DRAIN_S + 2
+        assert time.monotonic() - begun < DRAIN_S + 5
 
 
 def test_sighup_takes_new_certificates(
