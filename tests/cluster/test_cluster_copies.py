@@ -249,13 +249,17 @@ def id_of(cluster: Cluster, node: NodeProcess) -> str:
         return str(connection.execute(query, [node.address]).fetchall()[0][0])
 
 
+def become_own_cluster(clone: PostgresServer, home: Path) -> None:
+    clone.promote()
+    assert run_command("init", "--new-cluster", home=home, RANGELAND_URL=clone.url()).returncode == 0
+
+
 def test_a_node_of_another_cluster_is_refused(
     cluster: Cluster, apis: list[Api], token: str, start_node: MakeNode, make_clone: MakeClone, tmp_path: Path
 ) -> None:
     """A standby of a copy that was made a cluster of its own, with the key and the --join of the first."""
     clone = make_clone()
-    clone.promote()
-    assert run_command("init", "--new-cluster", home=tmp_path, RANGELAND_URL=clone.url()).returncode == 0
+    become_own_cluster(clone, tmp_path)
     standby = PostgresServer(cluster.workplace, clone.binaries, name="theirs", port=free_ports(1))
     try:
         standby.become_standby(clone)
@@ -271,8 +275,7 @@ def test_a_node_that_starts_before_its_copied_server_joins_nobody_meanwhile(
 ) -> None:
     """Which cluster the server is of is known only once it was read, whatever --join says."""
     clone = make_clone()
-    clone.promote()
-    assert run_command("init", "--new-cluster", home=tmp_path, RANGELAND_URL=clone.url()).returncode == 0
+    become_own_cluster(clone, tmp_path)
     clone.stop()
     node = start_node(clone)
     api = api_of(cluster, node)

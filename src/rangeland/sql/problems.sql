@@ -105,8 +105,8 @@ SELECT namesend((SELECT nspname FROM pg_namespace WHERE oid = i.relnamespace)),
 
 -- name: duplicate_indexes
 -- Indexes of this database that are defined as another one of their table is, but for the name, the largest first.
--- Kept is one that enforces something, else the oldest. The same operator classes are of the same method. Pairs of the
--- same columns are few, so that the rest is compared of few: 1.5 ms on 1,000 tables.
+-- Kept is one that enforces something, else the oldest. The same operator classes are of the same method. Only tables
+-- with two indexes that begin with the same column are looked at: 2.5 ms on 1,000 tables.
 -- since: 150000
 -- on: primary
 -- takes: page_size int8
@@ -274,7 +274,8 @@ SELECT textsend(coalesce(d.datname::text, '')), coalesce(pg_stat_get_db_checksum
 -- takes: page_size int8
 -- needs: pg_monitor
 -- returns: schema bytea, collation bytea, oid int8, made_with text, read_with text, indexes int8
-SELECT namesend((SELECT nspname FROM pg_namespace WHERE oid = c.collnamespace)), namesend(c.collname), c.oid::int8, c.collversion,
+SELECT namesend((SELECT nspname FROM pg_namespace WHERE oid = c.collnamespace)), namesend(c.collname), c.oid::int8,
+       c.collversion,
        coalesce(pg_collation_actual_version(c.oid), ''),
        (SELECT count(*) FROM pg_index AS x WHERE c.oid = ANY (x.indcollation::oid[]))
   FROM pg_collation AS c
@@ -416,8 +417,8 @@ WITH large AS MATERIALIZED (
                / greatest(1, b.room * b.fillfactor / 100 / b.row_bytes))::int8 AS free_pages
       FROM bounds AS b
 )
-SELECT namesend((SELECT nspname FROM pg_namespace WHERE oid = s.relnamespace)), namesend(s.relname), s.pages * current_setting('block_size')::int8,
-       s.free_pages * current_setting('block_size')::int8, s.rows, s.row_bytes
+SELECT namesend((SELECT nspname FROM pg_namespace WHERE oid = s.relnamespace)), namesend(s.relname),
+       s.pages * current_setting('block_size')::int8, s.free_pages * current_setting('block_size')::int8, s.rows, s.row_bytes
   FROM spaces AS s
  WHERE s.free_pages > 0
  ORDER BY s.free_pages DESC, s.oid
