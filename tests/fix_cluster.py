@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import os
 import random
 import re
 import ssl
@@ -36,6 +37,7 @@ FORM = "application/x-www-form-urlencoded"
 ANSWER_S = 5.0  # every endpoint answers within this, whatever is broken
 LOAD_TPS = 10  # enough to make pgbench_accounts the hottest
 CLIENT = "127.0.0.1"
+PORTS = range(12000, 20000)  # below those that the system gives to clients
 _numbers = itertools.count(1)
 _given: deque[int] = deque(maxlen=200)  # ports
 
@@ -119,13 +121,15 @@ def wait_until(is_so: Callable[[], object], what: str, *, timeout_s: float = 10.
         time.sleep(poll_s)
 
 
-def free_ports(count: int) -> int:
+def free_ports(count: int, *, among: range = PORTS) -> int:
     """The first of `count` loopback ports in a row that nobody used a moment ago.
 
-    Never one of those that were given last, which may not be in use yet.
+    Never one of those that were given last, which may not be in use yet; and each of the processes that run tests
+    side by side takes from a part of its own.
     """
+    share = _own_share(among)
     while True:
-        first = random.randrange(12000, 20000 - count)
+        first = random.choice(share[: len(share) - count])
         ports = range(first, first + count)
         try:
             for port in ports:
@@ -135,6 +139,13 @@ def free_ports(count: int) -> int:
         if not set(_given).intersection(ports):
             _given.extend(ports)
             return first
+
+
+def _own_share(ports: range) -> range:
+    """What this worker of xdist may use; all of them where it runs alone."""
+    size = len(ports) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    return ports[number * size : (number + 1) * size]
 
 
 def new_client() -> str:

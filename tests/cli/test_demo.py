@@ -23,10 +23,8 @@ import psycopg
 import pytest
 
 import rangeland
-from fix_cluster import Api
+from fix_cluster import Api, free_ports
 from rangeland.engine.account import server_account
-from rangeland.engine.ports import require_free_port
-from rangeland.errors import EngineError
 
 READY_S = 40.0  # 3 s on two idle cores
 END_S = 10.0
@@ -305,14 +303,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(open_path: Path) -> None:
 
 def free_block(lowest: int) -> int:
     """The first of 26 loopback ports in a row, of the 6,000 from `lowest`, that nobody used a moment ago."""
-    while True:
-        first = random.randrange(lowest, lowest + 5974)
-        try:
-            for port in range(first, first + 26):
-                require_free_port(port, setting="")
-        except EngineError:
-            continue
-        return first
+    return free_ports(26, among=range(lowest, lowest + 6000))
 
 
 def _python_for_everybody(place: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tomllib
 from collections.abc import Iterator
@@ -176,10 +177,16 @@ def test_a_role_without_its_schema_is_told_once_and_gets_it_back(sick: Clinic) -
     try:
         problem = sick.only("privilege_missing")
         assert problem["evidence"]["privilege"] == "schema rangeland"
+        wait_until(lambda: sick.problems() and _was_refused_a_session(sick.server()), "the caller is looked up anew")
+        assert sick.only("privilege_missing") == problem
         sick.follow(problem)
     finally:
         sick.sql("GRANT USAGE ON SCHEMA rangeland TO rangeland")
     sick.require_well()
+
+
+def _was_refused_a_session(server: PostgresServer) -> bool:
+    return re.search(r"STATEMENT: .*hashed_secret", server.log.read_text("utf-8")) is not None
 
 
 # versions

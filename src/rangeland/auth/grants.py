@@ -1,7 +1,8 @@
 """What one server says of a web session and its user, and the signature that makes a row of the table count.
 
-While somebody holds a lock on the table, a session that this node has read in the last 15 minutes still counts,
-with the user's rights of now. See docs/decisions/0023-sessions-outlive-a-lock-on-their-table.md.
+While somebody holds a lock on the table, or the nodes' role may not read it, a session that this node has read in the
+last 15 minutes still counts, with the user's rights of now.
+See docs/decisions/0023-sessions-outlive-a-lock-on-their-table.md.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from msgspec import structs
 from rangeland.auth.revocations import Revocations
 from rangeland.cluster.peer_token import derived
 from rangeland.errors import ServerError
-from rangeland.pg import LOCK_NOT_AVAILABLE, Server
+from rangeland.pg import TABLE_REFUSED, Server
 from rangeland.wire.members import Grant, GrantParams, OfflineSession
 
 OFFLINE_LIFETIME_S = 900.0  # of a session made with the cluster key while there is no primary
@@ -75,7 +76,7 @@ class Grants:
             row = await self._row("read_grant", deadline, id=params.id, username=username)
         except ServerError as exc:
             kept = self._kept_grant(params.id)
-            if exc.sqlstate != LOCK_NOT_AVAILABLE or (kept is None and offline is None):
+            if exc.sqlstate not in TABLE_REFUSED or (kept is None and offline is None):
                 raise
             username = kept.username if kept else username
             now_granted = await self._row("read_rights", deadline, username=username)

@@ -186,14 +186,15 @@ class WebSessionKeeper:
             grants.append(own)
         except RangelandError as exc:
             trouble = exc
-        try:
-            asked = await self._cluster.ask_primary(
-                q.GRANT, params, deadline=min(deadline, own_deadline + OWN_READ_S)
-            )
-            if asked.found or not any(grant.found for grant in grants):
-                return asked
-        except RangelandError as exc:
-            trouble = exc
+        if grants or self._server.role is not Role.PRIMARY:  # one that has just failed is not asked again
+            try:
+                asked = await self._cluster.ask_primary(
+                    q.GRANT, params, deadline=min(deadline, own_deadline + OWN_READ_S)
+                )
+                if asked.found or not any(grant.found for grant in grants):
+                    return asked
+            except RangelandError as exc:
+                trouble = exc
         others = [node_id for node_id in self._cluster.active_ids() if node_id != self._cluster.node_id]
         parts = await self._cluster.ask_all(q.GRANT, params, deadline=deadline, node_ids=others)
         grants.extend(part.value for part in parts if part.value is not None)

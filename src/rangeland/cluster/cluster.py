@@ -304,21 +304,19 @@ class Cluster:
 
     async def ask_any(self, question: Question[P, A], params: P, *, deadline: float) -> Part[A]:
         """One part, of something that every server of the cluster knows: this node's; where that fails or takes
-        long, the next node's that has one. Where nobody can say, this node's own error. Never raises.
+        long, that of the next node that has one. Where nobody can say, this node's own error. Never raises.
         """
-        own = asyncio.create_task(self.ask(self.node_id, question, params, deadline=deadline))
+        asked: list[asyncio.Task[Part[A]]] = []
         try:
-            left_s = deadline - asyncio.get_running_loop().time()
-            await asyncio.wait({own}, timeout=max(0.0, min(PATIENCE_S, left_s / 3)))
-            for node_id in self._likeliest_ids():
-                if own.done() and own.result().error is None:
-                    break
-                part = await self.ask(node_id, question, params, deadline=halfway(deadline))  # a next one may be left
-                if part.error is None:
-                    return part
-            return await own
+            for node_id in (self.node_id, *self._likeliest_ids()):
+                asked.append(asyncio.create_task(self.ask(node_id, question, params, deadline=deadline)))
+                left_s = deadline - asyncio.get_running_loop().time()
+                if found := await _first_sound(asked, timeout_s=min(PATIENCE_S, left_s / 3)):
+                    return found
+            return await _first_sound(asked, timeout_s=None) or await asked[0]
         finally:
-            own.cancel()
+            for task in asked:
+                task.cancel()
 
     async def ask_primary(self, question: Question[P, A], params: P, *, deadline: float) -> A:
         """The answer of the primary's node; of two primaries the higher timeline's.
@@ -586,6 +584,16 @@ class Cluster:
                 other_node_id=other_id,
                 other_timeline=other_timeline,
             )
+
+
+async def _first_sound(asked: Iterable[asyncio.Task[Part[A]]], *, timeout_s: float | None) -> Part[A] | None:
+    """The first part without an error; None once there are only errors, or after the time."""
+    with contextlib.suppress(TimeoutError):
+        for answered in asyncio.as_completed(asked, timeout=timeout_s):
+            part = await answered
+            if part.error is None:
+                return part
+    return None
 
 
 def halfway(deadline: float) -> float:

@@ -31,7 +31,7 @@ from rangeland.collect.tables import TableCollector
 from rangeland.collect.users import collect_users
 from rangeland.config import REQUEST_TIMEOUT_S
 from rangeland.errors import NoPrimaryError, RangelandError, ServerError
-from rangeland.pg import LOCK_NOT_AVAILABLE, Server
+from rangeland.pg import TABLE_REFUSED, Server
 from rangeland.state import tables
 from rangeland.wire.events import EventsAnswer, SessionCancelled, SessionTerminated
 from rangeland.wire.json import encode
@@ -240,12 +240,12 @@ class Collectors:
         """The number of each database, by oid; new ones are numbered by the primary's node.
 
         One that can't be numbered now, as no primary is in reach, is absent. A number is given once: while the table
-        is locked, those that were read before count.
+        is locked or may not be read, those that were read before count.
         """
         try:
             self._numbers = await tables.list_database_numbers(self._server, deadline=deadline)
         except ServerError as exc:
-            if exc.sqlstate != LOCK_NOT_AVAILABLE or not self._numbers:
+            if exc.sqlstate not in TABLE_REFUSED or not self._numbers:
                 raise
         numbers = self._numbers
         missing = [oid for oid in oids if oid not in numbers]

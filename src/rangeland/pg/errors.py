@@ -10,7 +10,8 @@ from rangeland.errors import MissingGrantError, ServerDownError, ServerError
 # Source: PostgreSQL, appendix A, "PostgreSQL Error Codes".
 _DOWN = {"57P01", "57P02", "57P03", "53300", "57P05"}
 DRIVER_REFUSED = "22000"  # data_exception: a value that the driver can't send, such as a text with a NUL
-LOCK_NOT_AVAILABLE = "55P03"  # lock_timeout: the server is well, a table of it is not to be had
+INSUFFICIENT_PRIVILEGE = "42501"
+TABLE_REFUSED = {"55P03", INSUFFICIENT_PRIVILEGE}  # lock_timeout, too: the server is well, its table is not to be had
 RETRIED = {"40001", "57P04"}  # a recovery conflict; a database that was dropped while we read it
 
 
@@ -20,7 +21,7 @@ def server_error(exc: psycopg.Error, *, doing: str) -> ServerError:
     text = first_line(exc.diag.message_primary or str(exc))
     if sqlstate is None or sqlstate in _DOWN or sqlstate.startswith("08"):
         return ServerDownError(text, sqlstate=sqlstate)
-    if sqlstate == "42501":
+    if sqlstate == INSUFFICIENT_PRIVILEGE:
         return MissingGrantError(
             f"{doing}: {text}: grant it to the role of --server-url (rangeland init does so)",
             sqlstate=sqlstate,
