@@ -23,7 +23,7 @@ from rangeland.state.init import NODE_ROLE
 NODES = 3
 SESSIONS = 50
 CLIENTS = 8  # a node, beside those that come and go
-MINUTES = 2.0  # `make soak` takes an hour
+MINUTES = 1.0  # `make soak` takes an hour
 SAMPLES = 60
 WARM_UP = 0.4  # of the time: caches fill up to their bounds, pools to their sizes
 VISIT_S = 0.2  # between two clients that come, log in, break off an answer, log out and go

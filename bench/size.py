@@ -264,7 +264,7 @@ def _databases(scene: Scene, ready: Ready) -> Line:
         with _counting(ready) as most:
             client.get(listing)
             dropped, refused = 0, 0
-            for number in range(count // 10):
+            for number in range(count // 20 or 1):
                 asking = threading.Thread(target=_asked_beside, args=(ready,))
                 asking.start()
                 try:

@@ -95,7 +95,7 @@ def _node(scene: Scene, ready: Ready) -> Line:
     """The server is up, and the node's own code is compiled, as after `make install`."""
     libraries = _libraries()
     importing = [sys.executable, "-c", "\n".join(f"import {name}" for name in libraries)]
-    figures = in_turn(lambda: _node_s(ready), timed(lambda: _run(importing)), rounds=scene.pick(10, 1))
+    figures = in_turn(lambda: _node_s(ready), timed(lambda: _run(importing)), rounds=scene.pick(7, 1))
     node_s, import_s = map(median, figures)
     return Line(
         "Start of a node",

@@ -188,7 +188,7 @@ def test_logins_take_two_of_the_server_s_connections_at_most(cluster: Cluster, a
             most = max(len(_own_ports(cluster) - before) for _ in range(50))
         finally:
             postmaster.resume()
-    assert AT_ONCE <= most <= AT_ONCE + 1  # the sampler of hot ranges may want to visit a database just then
+    assert AT_ONCE <= most <= AT_ONCE + 2  # just then the node may want to visit a database, and to replace its own
     assert {login.result().status for login in logins} <= {401, 503}
 
 

@@ -19,6 +19,7 @@ from rangeland.collect.databases import Databases, Fetch, Place
 from rangeland.collect.problems import ProblemCollector
 from rangeland.engine.server import PostgresServer
 from rangeland.pg import Server
+from rangeland.sql import block
 from rangeland.wire.nodes import NodeStatus
 from rangeland.wire.parts import ProblemsPart, StatusPart
 
@@ -32,13 +33,27 @@ class Held(Databases):
     def __init__(self, server: Server, *databases: str) -> None:
         super().__init__(server, number_databases, allowed=frozenset(databases))
         self.visits: list[str] = []
+        self.asked: list[tuple[str, str]] = []  # database and reading, as they were fetched
         self.may_go = asyncio.Event()
         self.may_go.set()
 
     async def read(self, database: Place, work: Callable[[Fetch], Awaitable[T]], *, deadline: float) -> T | None:
         self.visits.append(database.name)
         await self.may_go.wait()
-        return await super().read(database, work, deadline=deadline)
+        return await super().read(database, lambda at: work(Noting(at, database.name, self.asked)), deadline=deadline)
+
+
+class Noting:
+    """A place that writes down what is fetched from it."""
+
+    def __init__(self, place: Fetch, database: str, asked: list[tuple[str, str]]) -> None:
+        self._place = place
+        self._database = database
+        self._asked = asked
+
+    async def fetch(self, resource: str, name: str, /, *, deadline: float, **params: Any) -> list[tuple[Any, ...]]:
+        self._asked.append((self._database, name))
+        return await self._place.fetch(resource, name, deadline=deadline, **params)
 
 
 Story = Callable[[ProblemCollector, Held], Awaitable[T]]
@@ -91,6 +106,37 @@ def test_a_database_s_rows_are_there_with_the_first_answer(pg_primary: PostgresS
 
     part = with_collector(pg_primary, story, database)
     assert duplicates(part, database) == ["two"]
+    assert part.unchecked == []
+
+
+@pytest.mark.parametrize(
+    ("sign", "statements"),
+    [
+        ("", ("CREATE TABLE plain (a int)", "CREATE INDEX ON plain (a)")),
+        ("duplicate_indexes", TWICE),
+        ("unlogged_tables", ("CREATE UNLOGGED TABLE fast (a int)",)),
+        ("sequences", ("CREATE SEQUENCE numbers",)),
+        ("collations", ("CREATE COLLATION own (locale = 'C.utf8')", "CREATE TABLE sorted (a text COLLATE own)")),
+        (
+            "empty_space",
+            ("CREATE TABLE large AS SELECT repeat('-', 1900) FROM generate_series(1, 600)", "ANALYZE large"),
+        ),
+    ],
+)
+def test_only_readings_that_could_find_something_are_asked_and_of_the_others_it_is_known(
+    pg_primary: PostgresServer, database: str, sign: str, statements: tuple[str, ...]
+) -> None:
+    execute(pg_primary, database, *statements)
+
+    async def story(collector: ProblemCollector, held: Held) -> tuple[list[str], ProblemsPart]:
+        part = await collect(collector)
+        return [name for where, name in held.asked if where == database], part
+
+    asked, part = with_collector(pg_primary, story, database)
+    assert asked == [each for each in ("signs", sign) if each]
+    signs = {column.name for column in block("problems", "signs", 150000).returns}
+    assert signs <= part.rows.keys()
+    assert signs <= {reading.name for reading in READINGS if reading.in_each_database}
     assert part.unchecked == []
 
 

@@ -24,7 +24,8 @@ class Reading(Generic[R]):
     """The rows of the block `name` of sql/problems.sql; fields of `row` are its columns in order.
 
     Of one that is read in each database the first field is the database, which the block doesn't return; it is read
-    where `is_wanted`, which takes what the server's other readings said a moment ago, by name, and the database.
+    where `is_wanted`, which takes what the server's other readings said a moment ago, by name, and the database. The
+    block `signs` may tell that it would find nothing there.
     """
 
     name: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,27 +89,26 @@ class ProblemCollector:
         rows: dict[str, list[Struct]] = {}
         unchecked: list[Unchecked] = []
         for number, reading in enumerate(self._of_server):
+            if not self._is_for_this_role(reading):
+                continue
             try:
-                found = await self._read(self._server, reading, deadline, ROWS)
+                rows[reading.name] = await self._read(self._server, reading, deadline, ROWS)
             except ServerDownError as exc:
                 unchecked += [_unchecked(node_id, each.name, exc) for each in self._of_server[number:]]
                 break
             except ServerError as exc:
                 unchecked.append(_unchecked(node_id, reading.name, exc))
-                continue
-            if found is not None:
-                rows[reading.name] = found
         return rows, unchecked
 
     async def _read(
         self, place: Fetch, reading: Reading[Any], deadline: float, page_size: int, *first: str
-    ) -> list[Struct] | None:
-        """The rows, with `first` before their columns; None where they are another role's. Raises: ServerError."""
-        on = block("problems", reading.name, self._server.version).on
-        if on != "any" and on != self._server.role.value:
-            return None
+    ) -> list[Struct]:
+        """The rows, with `first` before their columns. Raises: ServerError."""
         rows = await place.fetch("problems", reading.name, deadline=deadline, page_size=page_size)
         return [reading.row(*first, *map(_plain, row)) for row in rows]
+
+    def _is_for_this_role(self, reading: Reading[Any]) -> bool:
+        return block("problems", reading.name, self._server.version).on in ("any", self._server.role.value)
 
     async def _of_each_database(self, node_id: int, deadline: float) -> list[_Rows]:
         """What is known of each by now, by oid."""
@@ -178,21 +177,42 @@ class ProblemCollector:
     async def _visited(self, at: Fetch, place: Visitable, node_id: int, deadline: float, page_size: int) -> _Rows:
         """Raises: ServerError where the visit is over, or to be made again."""
         rows = _Rows()
+        could_find = await self._signs(at, deadline)
         for reading in self._of_databases:
-            if not reading.is_wanted(self._of_server_now, place.name):
+            if not self._is_for_this_role(reading) or not reading.is_wanted(self._of_server_now, place.name):
                 continue
             try:
-                found = await self._read(at, reading, deadline, page_size, place.name)
-            except ServerDownError:  # the connection ended with the statement
-                raise
+                found = (
+                    await self._read(at, reading, deadline, page_size, place.name)
+                    if could_find.get(reading.name, True)
+                    else []
+                )
             except ServerError as exc:
-                if exc.sqlstate in ENDS_A_VISIT:
+                if _ends_a_visit(exc):
                     raise
                 rows.unchecked.append(_unchecked(node_id, reading.name, exc, place.name))
-                continue
-            if found is not None:
+            else:
                 rows.by_reading[reading.name] = found
         return rows
+
+    async def _signs(self, at: Fetch, deadline: float) -> Mapping[str, bool]:
+        """Whether a reading could find something there, by name; of one that is absent nobody knows.
+
+        Raises: ServerError where the visit is over, or to be made again.
+        """
+        try:
+            rows = await at.fetch("problems", "signs", deadline=deadline)
+        except ServerError as exc:
+            if _ends_a_visit(exc):
+                raise
+            return {}
+        names = [column.name for column in block("problems", "signs", self._server.version).returns]
+        return dict(zip(names, rows[0], strict=True))
+
+
+def _ends_a_visit(exc: ServerError) -> bool:
+    """The connection ended with the statement, or the database is to be visited anew."""
+    return isinstance(exc, ServerDownError) or exc.sqlstate in ENDS_A_VISIT
 
 
 def _unchecked(node_id: int, check: str, exc: ServerError, database: str = "") -> Unchecked:

@@ -3,7 +3,38 @@
 -- or ANALYZE (relpages), which need none.
 -- A visit to a database is over a new connection, whose caches are empty: there, planning costs more than looking.
 -- Joins cost the most to plan, and a scan most by the columns that it unpacks of each row (the farther behind, the
--- more). So what is looked for is found by one narrow scan, and names are fetched for what was found only.
+-- more). So what is looked for is found by one narrow scan, names are fetched for what was found only, and of the
+-- readings of a database only those are asked of which `signs` says that they could find something.
+
+-- name: signs
+-- Which of the readings of this database, by their names, could find something: without a sign there is nothing to
+-- be found. One scan of pg_class and two of pg_index: 4 ms on 1,000 tables.
+-- since: 150000
+-- on: any
+-- needs: nothing
+-- returns: invalid_indexes bool, duplicate_indexes bool, unused_indexes bool, collations bool, sequences bool,
+--   unlogged_tables bool, empty_space bool, neglected_tables bool
+WITH striking AS MATERIALIZED (
+    SELECT oid, relkind, relpersistence, relpages
+      FROM pg_class
+     WHERE oid >= 16384
+       AND (relpages >= 32 OR relpersistence = 'u' -- 1 MB in the largest blocks
+            OR CASE WHEN relkind IN ('r', 'm')
+                    THEN pg_stat_get_dead_tuples(oid) > 1000 OR pg_stat_get_mod_since_analyze(oid) > 1000 END)
+)
+SELECT EXISTS (SELECT FROM pg_index WHERE NOT (indisvalid AND indisready AND indislive)),
+       (SELECT count(*) > 0 -- not EXISTS, for which the groups would be sorted
+          FROM (SELECT FROM pg_index WHERE indrelid >= 16384
+                 GROUP BY indrelid, indkey[0], indnatts HAVING count(*) > 1) AS s),
+       EXISTS (SELECT FROM striking WHERE relkind = 'i' AND relpages >= 128 AND pg_stat_get_numscans(oid) = 0),
+       EXISTS (SELECT FROM pg_depend WHERE refclassid = 'pg_collation'::regclass),
+       EXISTS (SELECT FROM pg_sequence WHERE NOT seqcycle),
+       EXISTS (SELECT FROM striking WHERE relpersistence = 'u'),
+       EXISTS (SELECT FROM striking
+                WHERE relkind IN ('r', 'm') AND relpages >= 1048576 / current_setting('block_size')::int8),
+       EXISTS (SELECT FROM striking
+                WHERE relkind IN ('r', 'm')
+                  AND (pg_stat_get_dead_tuples(oid) > 1000 OR pg_stat_get_mod_since_analyze(oid) > 1000));
 
 -- name: connection_counts
 -- How many connections are taken of each limit that there is: the server's (without what is reserved for
@@ -106,7 +137,7 @@ SELECT namesend((SELECT nspname FROM pg_namespace WHERE oid = i.relnamespace)),
 -- name: duplicate_indexes
 -- Indexes of this database that are defined as another one of their table is, but for the name, the largest first.
 -- Kept is one that enforces something, else the oldest. The same operator classes are of the same method. Only tables
--- with two indexes that begin with the same column are looked at: 2.5 ms on 1,000 tables.
+-- with two indexes of as many columns that begin with the same one are looked at: 2.5 ms on 1,000 tables.
 -- since: 150000
 -- on: primary
 -- takes: page_size int8
@@ -115,7 +146,7 @@ SELECT namesend((SELECT nspname FROM pg_namespace WHERE oid = i.relnamespace)),
 WITH suspects AS MATERIALIZED (
     SELECT DISTINCT indrelid
       FROM (SELECT indrelid FROM pg_index WHERE indrelid >= 16384
-             GROUP BY indrelid, indkey[0] HAVING count(*) > 1) AS s
+             GROUP BY indrelid, indkey[0], indnatts HAVING count(*) > 1) AS s
 ), looked_at AS MATERIALIZED (
     SELECT x.*
       FROM suspects AS s
