@@ -28,7 +28,7 @@ REST_CPU_S = 0.02  # a second, of a server that nobody asks anything
 DEAREST = 3  # readings to name
 KEPT_ROUNDS = 16  # the driver prepares at the sixth; then the server plans five times more before it keeps a plan
 WANTED = [reading for reading in READINGS if reading.is_wanted({}, "")]  # of a healthy server
-OF_SERVER = [reading.name for reading in WANTED if not reading.in_each_database]
+OF_SERVER = [reading.changes_with or reading.name for reading in WANTED if not reading.in_each_database]
 OF_DATABASE = [reading.name for reading in WANTED if reading.in_each_database]
 SIGNS = "signs"
 

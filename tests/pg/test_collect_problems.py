@@ -13,6 +13,7 @@ import pytest
 
 from fix_collect import ask, execute, number_databases, soon
 from rangeland.checks.indexes import DUPLICATE, DuplicateRow
+from rangeland.checks.settings import SETTINGS, SettingRow
 from rangeland.checks.table import READINGS
 from rangeland.collect import problems
 from rangeland.collect.databases import Databases, Fetch, Place
@@ -54,6 +55,9 @@ class Noting:
     async def fetch(self, resource: str, name: str, /, *, deadline: float, **params: Any) -> list[tuple[Any, ...]]:
         self._asked.append((self._database, name))
         return await self._place.fetch(resource, name, deadline=deadline, **params)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._place, name)
 
 
 Story = Callable[[ProblemCollector, Held], Awaitable[T]]
@@ -150,6 +154,32 @@ def test_it_is_read_again_when_it_is_due_and_not_before(pg_primary: PostgresServ
     assert visits.count(database) == 1
     visits = with_collector(pg_primary, story, database, cpu_percent=math.inf)
     assert visits.count(database) == 3
+
+
+def test_settings_are_read_again_when_the_server_has_read_its_configuration_and_not_before(
+    pg_primary: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    async def work_mem(collector: ProblemCollector) -> str:
+        rows = msgspec.json.decode((await collect(collector)).rows[SETTINGS.name], type=list[SettingRow])
+        return next(row.value for row in rows if row.name == "work_mem")
+
+    async def story(collector: ProblemCollector, _held: Held) -> tuple[str, str, str]:
+        monkeypatch.setattr(collector, "_server", Noting(collector._server, "server", asked))
+        found = await work_mem(collector), await work_mem(collector)
+        assert asked.count(("server", SETTINGS.name)) == 1
+        pg_primary.configure(work_mem="5MB")
+        while (changed := await work_mem(collector)) == found[0]:
+            await asyncio.sleep(0)
+        return *found, changed
+
+    before = (pg_primary.data_dir / "postgresql.conf").read_text("utf-8")
+    try:
+        assert with_collector(pg_primary, story) == ("4MB", "4MB", "5MB")
+    finally:
+        (pg_primary.data_dir / "postgresql.conf").write_text(before, "utf-8")
+        pg_primary.configure()
 
 
 def test_many_databases_are_read_as_often_as_all_of_them_together_allow(

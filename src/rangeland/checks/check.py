@@ -26,12 +26,16 @@ class Reading(Generic[R]):
     Of one that is read in each database the first field is the database, which the block doesn't return; it is read
     where `is_wanted`, which takes what the server's other readings said a moment ago, by name, and the database. The
     block `signs` may tell that it would find nothing there.
+
+    Of one of the server `changes_with` may name a block with one value: as long as that is the same, the rows are,
+    and are not read again.
     """
 
     name: str
     row: type[R]
     in_each_database: bool = False
     is_wanted: Callable[[ServerRows, str], bool] = lambda _rows, _database: True
+    changes_with: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class Danger:
 
 
 SOURCE = "pg_settings"
-SETTINGS = Reading("settings", SettingRow)
+SETTINGS = Reading("settings", SettingRow, changes_with="settings_loaded")
 
 DANGERS = {
     "fsync": Danger(

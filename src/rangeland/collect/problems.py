@@ -61,6 +61,8 @@ class ProblemCollector:
         self._status = status
         self._rest_factor = 100 / cpu_percent
         self._of_server_now: dict[str, list[Struct]] = {}  # rows, as last read
+        # What a reading changes with, and its rows, by name.
+        self._unchanged: dict[str, tuple[list[tuple[Any, ...]], list[Struct]]] = {}
         self._kept: dict[int, _Rows] = {}  # by database oid
         self._round: asyncio.Task[None] | None = None
 
@@ -92,13 +94,24 @@ class ProblemCollector:
             if not self._is_for_this_role(reading):
                 continue
             try:
-                rows[reading.name] = await self._read(self._server, reading, deadline, ROWS)
+                rows[reading.name] = await self._of_server_if_changed(reading, deadline)
             except ServerDownError as exc:
                 unchecked += [_unchecked(node_id, each.name, exc) for each in self._of_server[number:]]
                 break
             except ServerError as exc:
                 unchecked.append(_unchecked(node_id, reading.name, exc))
         return rows, unchecked
+
+    async def _of_server_if_changed(self, reading: Reading[Any], deadline: float) -> list[Struct]:
+        """The rows, the earlier ones where they are the same. Raises: ServerError."""
+        if not reading.changes_with:
+            return await self._read(self._server, reading, deadline, ROWS)
+        found = await self._server.fetch("problems", reading.changes_with, deadline=deadline)
+        known, rows = self._unchanged.get(reading.name, (None, []))
+        if known != found:
+            rows = await self._read(self._server, reading, deadline, ROWS)
+            self._unchanged[reading.name] = (found, rows)
+        return rows
 
     async def _read(
         self, place: Fetch, reading: Reading[Any], deadline: float, page_size: int, *first: str
