@@ -26,7 +26,7 @@ MAX_CPU_MS = 20.0
 MAX_CPU_A_SECOND_MS = MAX_CPU_MS + 10.0  # and 1 % of a core for visits
 REST_CPU_S = 0.02  # a second, of a server that nobody asks anything
 DEAREST = 3  # readings to name
-KEPT_ROUNDS = 16  # the driver prepares at the sixth; then the server plans five times more before it keeps a plan
+KEPT_ROUNDS = 12  # the driver prepares at the sixth; the server plans five times more before it keeps a plan
 WANTED = [reading for reading in READINGS if reading.is_wanted({}, "")]  # of a healthy server
 OF_SERVER = [reading.changes_with or reading.name for reading in WANTED if not reading.in_each_database]
 OF_DATABASE = [reading.name for reading in WANTED if reading.in_each_database]
@@ -54,7 +54,7 @@ def _all_readings(scene: Scene, ready: Ready) -> Iterator[Line]:
     """All that a healthy server is asked, once: with the tables in the node's own database, whose connection is
     kept, and in one that it visits, over a new connection, whose caches are empty.
     """
-    rounds = scene.pick(9, 1)
+    rounds = scene.pick(7, 1)
     signed = _signed(ready.primary)
     of_server_ms = sum(_cpu_ms(ready.primary, OF_SERVER, scene.pick(KEPT_ROUNDS, 1), rounds).values())
     for where, times in (("its own database", scene.pick(KEPT_ROUNDS, 1)), ("one it visits", 1)):

@@ -159,8 +159,15 @@ class _Spent:
 def _sampler(scene: Scene, ready: Ready) -> Findings:
     """What node and server spend on a sample, more than when there is none, by the time from one sample to the next.
 
-    That takes minutes, and hardly any of the machine: what other servers are measured for is measured meanwhile.
+    That takes minutes, and hardly any of the machine: what other servers are measured for is measured meanwhile. The
+    node has just begun, so that its first sample is taken at once, and the next one when they are done.
     """
+    node = ready.cluster.nodes[0]
+    node.stop()
+    node.start()
+    node.wait_until_ready()
+    with ready.kept() as client:
+        wait_until(lambda: _window_s(client) > 0, "there was a first sample", timeout_s=60, poll_s=1.0)
     with _watching(ready, scene.pick(ASKED_EACH_S, 0.5)) as spent:
         with scene.cluster(1, settings=UNSAFE) as other:
             yield _databases(scene, other)

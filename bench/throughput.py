@@ -81,7 +81,7 @@ def _rates(scene: Scene, *loads: Callable[[int], float]) -> list[float]:
     """Answers a second of each, loaded in turn."""
     seconds = scene.pick(2, 1)
     measures = [partial(load, seconds) for load in loads]
-    return [median(figures) for figures in in_turn(*measures, rounds=scene.pick(3, 1))]
+    return [median(figures) for figures in in_turn(*measures, rounds=scene.pick(2, 1))]
 
 
 def _asking(ready: Ready, path: str) -> Callable[[int], float]:
