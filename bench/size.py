@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from itertools import pairwise
 
 import psutil
 import psycopg
@@ -18,13 +16,13 @@ from bench.scene import Kept, Ready, Scene, idle_sessions, make_tables
 from bench.spending import cpu_of_process
 from bench.timing import in_turn, median, p99, timed
 from fix_cluster import wait_until
+from rangeland.collect.hot_ranges import COST_FACTOR
 
 TABLES = 100_000
 COUNTS = (1000, 10_000, TABLES)
 CONNECTIONS = 2000
 DATABASES = 200
-ASKED_EACH_S = 5.0
-SAMPLE_S = 600.0  # the next one at the latest: it is taken after 100 times as long as it takes
+REST_S, REST_SHARE = 1.0, 0.1  # of a core
 
 MAX_PAGE_MS = 100.0
 MAX_RESIDENT_MB = 150.0
@@ -40,8 +38,13 @@ UNSAFE = {"fsync": "off", "autovacuum": "off"}
 
 
 def measure(scene: Scene) -> Findings:
+    """Of three servers, one after the other: many tables, many databases, many connections."""
     with scene.cluster(1, settings=UNSAFE) as ready:
         yield from _ranges(scene, ready)
+    with scene.cluster(1, settings=UNSAFE) as ready:
+        yield _databases(scene, ready)
+    with scene.cluster(1, connections=scene.pick(CONNECTIONS, 5)) as ready:
+        yield _sessions(scene, ready)
 
 
 def _ranges(scene: Scene, ready: Ready) -> Findings:
@@ -69,7 +72,7 @@ def _ranges(scene: Scene, ready: Ready) -> Findings:
         "",
         hot_ms <= MAX_HOT_MS,
     )
-    yield from _sampler(scene, ready)
+    yield _sampler(ready)
     yield Curve(
         "ranges", "GET /api/v2/nodes/local/ranges/?limit=1000, TLS", "tables", "p50, ms", {"a page of 1,000": points}
     )
@@ -143,91 +146,46 @@ def _drained(client: Kept, path: str) -> int:
     return size
 
 
-@dataclass(frozen=True, slots=True)
-class _Spent:
-    """CPU in seconds that the node and its connections to the server have spent up to a moment."""
+def _sampler(ready: Ready) -> Line:
+    """What one sample costs node and server, of the time that it takes and the rest that follows.
 
-    at: float  # monotonic
-    cpu_s: float
-    window_s: float  # between the two readings of the last sample
-
-    def share_since(self, before: _Spent) -> float:
-        """Of a core."""
-        return (self.cpu_s - before.cpu_s) / (self.at - before.at)
-
-
-def _sampler(scene: Scene, ready: Ready) -> Findings:
-    """What node and server spend on a sample, more than when there is none, by the time from one sample to the next.
-
-    That takes minutes, and hardly any of the machine: what other servers are measured for is measured meanwhile. The
-    node has just begun, so that its first sample is taken at once, and the next one when they are done.
+    A node that has just begun reads the counters at once, and again when it is first asked.
     """
     node = ready.cluster.nodes[0]
     node.stop()
     node.start()
     node.wait_until_ready()
+    process = psutil.Process(node.pid)
+
+    def spent_s() -> float:
+        return _node_cpu_s(process) + _readers_cpu_s(ready)
+
+    wait_until(lambda: _is_at_rest(spent_s), "the node has read the counters", timeout_s=60)
+    before_s, begun = spent_s(), time.monotonic()
     with ready.kept() as client:
-        wait_until(lambda: _window_s(client) > 0, "there was a first sample", timeout_s=60, poll_s=1.0)
-    with _watching(ready, scene.pick(ASKED_EACH_S, 0.5)) as spent:
-        with scene.cluster(1, settings=UNSAFE) as other:
-            yield _databases(scene, other)
-        with scene.cluster(1, connections=scene.pick(CONNECTIONS, 5)) as other:
-            yield _sessions(scene, other)
-        wait_until(lambda: _samples(spent) > 0, "there was a sample", timeout_s=SAMPLE_S)
-    first, last = spent[0], spent[-1]
-    at_rest = _share_at_rest(spent)
-    sample_s = ((last.share_since(first) - at_rest) * (last.at - first.at)) / _samples(spent)
-    share = sample_s / last.window_s
-    yield Line(
+        wait_until(lambda: _window_s(client) > 0, "there was a sample", timeout_s=60)
+    took_s = time.monotonic() - begun
+    wait_until(lambda: _is_at_rest(spent_s), "the sample is done", timeout_s=60)
+    cpu_s = spent_s() - before_s
+    share = cpu_s / (took_s * (1 + COST_FACTOR))
+    return Line(
         f"Size: the sampler, {TABLES:,} tables",
         f"≤ {MAX_SAMPLER_SHARE:.0%} of a core with a question a minute or more",
-        f"{share:.2%} of a core: {sample_s:.1f} s of node and server each {last.window_s:.0f} s",
+        f"{share:.2%} of a core: a sample takes {cpu_s:.1f} s of node and server",
         "",
         share <= MAX_SAMPLER_SHARE,
-        f"beside it {at_rest:.2%}, asked each {ASKED_EACH_S:g} s",
+        f"it takes {took_s:.1f} s of time, and rests {COST_FACTOR:g} times as long",
     )
 
 
-def _share_at_rest(spent: Sequence[_Spent]) -> float:
-    """Of a core, over all the time in which no sample was taken, or is not known to have been."""
-    sampled = {number for number, (before, after) in enumerate(pairwise(spent)) if after.window_s != before.window_s}
-    quiet = [
-        (after.cpu_s - before.cpu_s, after.at - before.at)
-        for number, (before, after) in enumerate(pairwise(spent))
-        if not sampled & {number, number + 1}
-    ]
-    return sum(cpu_s for cpu_s, _ in quiet) / max(sum(seconds for _, seconds in quiet), 0.001)
-
-
-def _samples(spent: Sequence[_Spent]) -> int:
-    """How many were taken while it was watched, but for one that has only just been."""
-    return sum(after.window_s != before.window_s for before, after in pairwise(spent[:-1]))
-
-
-@contextmanager
-def _watching(ready: Ready, each_s: float) -> Iterator[list[_Spent]]:
-    """Asks all the while, and notes what was spent."""
-    spent: list[_Spent] = []
-    node = psutil.Process(ready.cluster.nodes[0].pid)
-    is_done = threading.Event()
-
-    def watch() -> None:
-        with ready.kept() as client:
-            while not is_done.wait(each_s):
-                window_s = _window_s(client)
-                spent.append(_Spent(time.monotonic(), _node_cpu_s(node) + _readers_cpu_s(ready), window_s))
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield spent
-    finally:
-        is_done.set()
-        thread.join()
+def _is_at_rest(spent_s: Callable[[], float]) -> bool:
+    before_s = spent_s()
+    time.sleep(REST_S)
+    return spent_s() - before_s < REST_S * REST_SHARE
 
 
 def _window_s(client: Kept) -> float:
-    """Over which the rates of the last sample are: another one has another length, to the microsecond."""
+    """Over which the rates of the last sample are; 0: there was none yet."""
     ranges = json.loads(client.get("ranges/hot/?limit=1"))["ranges"]
     return float(ranges[0]["window_seconds"]) if ranges else 0.0
 
