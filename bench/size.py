@@ -13,7 +13,7 @@ import psycopg
 
 from bench.line import Curve, Findings, Line
 from bench.scene import Kept, Ready, Scene, idle_sessions, make_tables
-from bench.spending import cpu_of_process
+from bench.spending import cpu_of
 from bench.timing import in_turn, median, p99, timed
 from fix_cluster import wait_until
 from rangeland.collect.hot_ranges import COST_FACTOR
@@ -22,7 +22,7 @@ TABLES = 100_000
 COUNTS = (1000, 10_000, TABLES)
 CONNECTIONS = 2000
 DATABASES = 200
-REST_S, REST_SHARE = 1.0, 0.1  # of a core
+REST_S, REST_SHARE = 3.0, 0.1  # of a core; then neither a sample nor a look for problems is under way
 
 MAX_PAGE_MS = 100.0
 MAX_RESIDENT_MB = 150.0
@@ -158,15 +158,14 @@ def _sampler(ready: Ready) -> Line:
     process = psutil.Process(node.pid)
 
     def spent_s() -> float:
-        return _node_cpu_s(process) + _readers_cpu_s(ready)
+        times = process.cpu_times()
+        return times.user + times.system + cpu_of(ready.primary)
 
     wait_until(lambda: _is_at_rest(spent_s), "the node has read the counters", timeout_s=60)
     before_s, begun = spent_s(), time.monotonic()
     with ready.kept() as client:
         wait_until(lambda: _window_s(client) > 0, "there was a sample", timeout_s=60)
-    took_s = time.monotonic() - begun
-    wait_until(lambda: _is_at_rest(spent_s), "the sample is done", timeout_s=60)
-    cpu_s = spent_s() - before_s
+    took_s, cpu_s = time.monotonic() - begun, spent_s() - before_s
     share = cpu_s / (took_s * (1 + COST_FACTOR))
     return Line(
         f"Size: the sampler, {TABLES:,} tables",
@@ -188,20 +187,6 @@ def _window_s(client: Kept) -> float:
     """Over which the rates of the last sample are; 0: there was none yet."""
     ranges = json.loads(client.get("ranges/hot/?limit=1"))["ranges"]
     return float(ranges[0]["window_seconds"]) if ranges else 0.0
-
-
-def _node_cpu_s(node: psutil.Process) -> float:
-    times = node.cpu_times()
-    return times.user + times.system
-
-
-def _readers_cpu_s(ready: Ready) -> float:
-    """CPU of the server's processes that serve the node: its connections are kept."""
-    with psycopg.connect(ready.primary.conninfo(), autocommit=True) as connection:
-        found = connection.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'rangeland'").fetchall()
-    with suppress(psutil.NoSuchProcess):
-        return sum(cpu_of_process(psutil.Process(pid)) for (pid,) in found)
-    return 0.0
 
 
 def _sessions(scene: Scene, ready: Ready) -> Line:

@@ -236,6 +236,34 @@ def test_nothing_is_read_while_nobody_asks(
     assert later - asked == 0
 
 
+def test_who_asks_while_a_sample_is_taken_has_that_one_and_no_other_is_taken(
+    pg_primary: PostgresServer, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hot_ranges, "SHORTEST_WINDOW_S", 0.01)
+
+    async def work(sampler: Sampler) -> int:
+        samples: list[float] = []
+        take, may_go = sampler._take_sample, asyncio.Event()
+
+        async def held() -> Any:
+            samples.append(time.monotonic())
+            await may_go.wait()
+            return await take()
+
+        monkeypatch.setattr(sampler, "_take_sample", held)
+        first = asyncio.create_task(top(sampler))
+        while not samples:
+            await asyncio.sleep(0.01)
+        second = asyncio.create_task(top(sampler))
+        await asyncio.sleep(0.01)
+        may_go.set()
+        await asyncio.gather(first, second)
+        await asyncio.sleep(0.3)
+        return len(samples)
+
+    assert with_sampler(pg_primary, work, database) == 1
+
+
 def test_it_never_waits_for_a_lock(pg_primary: PostgresServer, database: str) -> None:
     execute(pg_primary, database, "CREATE TABLE t AS SELECT generate_series(1, 999) AS n")
 

@@ -164,6 +164,8 @@ class Sampler:
             began = _now()
             cost_s = await self._try_once()
             self._interval_s = max(INTERVAL_S, cost_s * COST_FACTOR)
+            if self._is_recent():
+                self._asked.clear()  # who asked meanwhile has what they asked for
             await self._rest(began)
 
     async def latest(self, *, deadline: float) -> Sample | None:
