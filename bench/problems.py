@@ -11,9 +11,8 @@ import psycopg
 
 from bench.line import Findings, Line
 from bench.scene import Ready, Scene, make_tables
-from bench.spending import cpu_of, cpu_of_process
+from bench.spending import cpu_of, cpu_of_process, wait_until_at_rest
 from bench.timing import median
-from fix_cluster import wait_until
 from rangeland.checks.table import READINGS
 from rangeland.collect.problems import CPU_PERCENT, ROWS
 from rangeland.engine.server import PostgresServer
@@ -24,7 +23,7 @@ from rangeland.state.init import NODE_ROLE
 TABLES, MANY_TABLES = 1_000, 10_000
 MAX_CPU_MS = 20.0
 MAX_CPU_A_SECOND_MS = MAX_CPU_MS + 10.0  # and 1 % of a core for visits
-REST_CPU_S = 0.02  # a second, of a server that nobody asks anything
+REST_SHARE = 0.02  # of a core, of a server that nobody asks anything
 DEAREST = 3  # readings to name
 KEPT_ROUNDS = 12  # the driver prepares at the sixth; the server plans five times more before it keeps a plan
 WANTED = [reading for reading in READINGS if reading.is_wanted({}, "")]  # of a healthy server
@@ -83,7 +82,7 @@ def _signed(server: PostgresServer) -> list[str]:
     with closing(psycopg.connect(server.conninfo(), autocommit=True)) as connection:
         chosen = block("problems", SIGNS, connection.info.server_version)
         rows = connection.execute(chosen.text.encode()).fetchall()
-    could_find = dict(zip([column.name for column in chosen.returns], rows[0], strict=True))
+    could_find = chosen.by_name(rows[0])
     return [SIGNS, *(name for name in OF_DATABASE if could_find.get(name, True))]
 
 
@@ -118,7 +117,7 @@ def _answers(scene: Scene, ready: Ready) -> Line:
     """
     times = scene.pick(15, 2)
     with ready.kept() as client:
-        wait_until(lambda: _is_at_rest(ready.primary), "the server has done what making tables left", timeout_s=120)
+        wait_until_at_rest(lambda: cpu_of(ready.primary), share=REST_SHARE)  # it has done what making tables left
         idle_s = _cpu_s_of(scene, ready.primary, times, lambda: None)
         for _ in range(scene.pick(KEPT_ROUNDS, 1)):
             client.get("problems/")
@@ -131,13 +130,6 @@ def _answers(scene: Scene, ready: Ready) -> Line:
         f"the same server asked nothing: {idle_ms:.1f} ms a second",
         cpu_ms <= MAX_CPU_A_SECOND_MS,
     )
-
-
-def _is_at_rest(server: PostgresServer) -> bool:
-    """A worker of autovacuum that is done counts when it ends, all at once: so nothing for three seconds."""
-    before_s = cpu_of(server)
-    time.sleep(3)
-    return cpu_of(server) - before_s < 3 * REST_CPU_S
 
 
 def _cpu_s_of(scene: Scene, server: PostgresServer, times: int, work: Callable[[], object]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import psutil
@@ -13,7 +13,7 @@ import psycopg
 
 from bench.line import Curve, Findings, Line
 from bench.scene import Kept, Ready, Scene, idle_sessions, make_tables
-from bench.spending import cpu_of
+from bench.spending import cpu_of, wait_until_at_rest
 from bench.timing import in_turn, median, p99, timed
 from fix_cluster import wait_until
 from rangeland.collect.hot_ranges import COST_FACTOR
@@ -22,7 +22,7 @@ TABLES = 100_000
 COUNTS = (1000, 10_000, TABLES)
 CONNECTIONS = 2000
 DATABASES = 200
-REST_S, REST_SHARE = 3.0, 0.1  # of a core; then neither a sample nor a look for problems is under way
+REST_SHARE = 0.1  # of a core, of a node and its server between two samples
 
 MAX_PAGE_MS = 100.0
 MAX_RESIDENT_MB = 150.0
@@ -161,7 +161,7 @@ def _sampler(ready: Ready) -> Line:
         times = process.cpu_times()
         return times.user + times.system + cpu_of(ready.primary)
 
-    wait_until(lambda: _is_at_rest(spent_s), "the node has read the counters", timeout_s=60)
+    wait_until_at_rest(spent_s, share=REST_SHARE)  # the counters are read, and nobody looks for problems
     before_s, begun = spent_s(), time.monotonic()
     with ready.kept() as client:
         wait_until(lambda: _window_s(client) > 0, "there was a sample", timeout_s=60)
@@ -175,12 +175,6 @@ def _sampler(ready: Ready) -> Line:
         share <= MAX_SAMPLER_SHARE,
         f"it takes {took_s:.1f} s of time, and rests {COST_FACTOR:g} times as long",
     )
-
-
-def _is_at_rest(spent_s: Callable[[], float]) -> bool:
-    before_s = spent_s()
-    time.sleep(REST_S)
-    return spent_s() - before_s < REST_S * REST_SHARE
 
 
 def _window_s(client: Kept) -> float:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import psycopg
 
+from fix_cluster import wait_until
 from rangeland.engine.server import PostgresServer
 
+REST_S = 3.0
 # For `Scene.cluster(settings=…)`. Utility statements (BEGIN, SET) count, too; those inside of functions don't.
 COUNTING: Mapping[str, str | int] = {
     "shared_preload_libraries": "pg_stat_statements",
@@ -69,3 +72,17 @@ def cpu_of_process(process: psutil.Process) -> float:
         return int(Path(f"/proc/{process.pid}/schedstat").read_text("ascii").split()[0]) / 1e9
     except (FileNotFoundError, ProcessLookupError):
         return 0.0
+
+
+def wait_until_at_rest(spent_s: Callable[[], float], *, share: float) -> None:
+    """Return once less than this share of a core was spent over three seconds, by a count of all that was spent.
+
+    Of a process that ends, such as a worker of autovacuum, all may count at once then: so no shorter look would do.
+    """
+
+    def is_at_rest() -> bool:
+        before_s = spent_s()
+        time.sleep(REST_S)
+        return spent_s() - before_s < REST_S * share
+
+    wait_until(is_at_rest, "nothing is done beside what is measured", timeout_s=120)

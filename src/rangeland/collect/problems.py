@@ -219,8 +219,7 @@ class ProblemCollector:
             if _ends_a_visit(exc):
                 raise
             return {}
-        names = [column.name for column in block("problems", "signs", self._server.version).returns]
-        return dict(zip(names, rows[0], strict=True))
+        return block("problems", "signs", self._server.version).by_name(rows[0])
 
 
 def _ends_a_visit(exc: ServerError) -> bool:

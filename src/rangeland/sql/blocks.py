@@ -31,10 +31,11 @@ columns.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 On = Literal["primary", "standby", "any"]
 
@@ -65,6 +66,10 @@ class Block:
     takes: tuple[Column, ...]
     needs: tuple[str, ...]  # empty: any role may run it
     returns: tuple[Column, ...]  # in order; empty: returns no rows
+
+    def by_name(self, row: Sequence[Any]) -> dict[str, Any]:
+        """The values of a row, by column."""
+        return {column.name: value for column, value in zip(self.returns, row, strict=True)}
 
 
 def block(resource: str, name: str, version: int) -> Block:
