@@ -147,7 +147,19 @@ def test_a_node_that_is_killed_left_and_one_that_is_started_again_returned(
     assert {kind: count_of(apis[0], token, kind) - before[kind] for kind in kinds} == dict.fromkeys(kinds, 1)
 
 
+def test_fifty_failed_logins_in_a_minute_are_one_event(apis: list[Api], token: str, burst: float) -> None:
+    """Names that are no roles are not told: people type passwords into the wrong field."""
+    left_s = max(burst + MINUTE_S - time.time(), 0.0)
+    [failed] = new_infos(apis, token, "user_login_failed", 0, timeout_s=left_s + NOTICED_S)
+    assert (failed["Count"], failed["Users"], failed["reporting_id"]) == (FAILURES, ["operator"], 1)
+    assert "TurnedAway" not in failed
+    assert len(failed["RemoteAddresses"]) == 10
+    assert burst * 1e9 < failed["Since"] < (burst + 5) * 1e9
+    assert "secret" not in apis[0].get("events/", token).text
+
+
 def test_rounds_in_which_nothing_changes_write_nothing(cluster: Cluster) -> None:
+    """Once the failed logins, too, have been told."""
     wait_until(lambda: _last_write(cluster) == _last_write(cluster, after_s=2.0), "all is written")
     assert _last_write(cluster) == _last_write(cluster, after_s=21.0)
 
@@ -174,17 +186,6 @@ def test_a_primary_that_was_down_for_a_moment_is_told_by_its_own_node(
         [told] = new_infos(apis[:1], token, kind, before[kind])
         assert (told["NodeID"], told["Reason"], told["reporting_id"]) == (1, "server down", 1)
     assert count_of(apis[0], token, "node_promoted") == before["node_promoted"]
-
-
-def test_fifty_failed_logins_in_a_minute_are_one_event(apis: list[Api], token: str, burst: float) -> None:
-    """Names that are no roles are not told: people type passwords into the wrong field."""
-    left_s = max(burst + MINUTE_S - time.time(), 0.0)
-    [failed] = new_infos(apis, token, "user_login_failed", 0, timeout_s=left_s + NOTICED_S)
-    assert (failed["Count"], failed["Users"], failed["reporting_id"]) == (FAILURES, ["operator"], 1)
-    assert "TurnedAway" not in failed
-    assert len(failed["RemoteAddresses"]) == 10
-    assert burst * 1e9 < failed["Since"] < (burst + 5) * 1e9
-    assert "secret" not in apis[0].get("events/", token).text
 
 
 def test_what_happens_without_a_primary_is_told_after_the_promotion(

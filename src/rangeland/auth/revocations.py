@@ -24,6 +24,7 @@ from rangeland.wire.parts import Nothing
 REMEMBERED = 1000  # before asking the server which of them it knows
 AT_ONCE = 1000  # in one question: 31 KB of the 64 KB that a body may have
 FORGET_EVERY_S = 1.0
+KEPT_S = 10.0  # a request that found the session alive has its answer by then, and no node has it cached any more
 WRITE_AGAIN_S = 2.0  # as silent nodes are tried again
 TRY_TIMEOUT_S = 2.0
 LONGEST_TICK_S = 2.0  # a clock that ticks each second: after more this process was stopped, or couldn't work
@@ -47,6 +48,7 @@ class Revocations:
         self._ticked_at = time.monotonic()
         self.on_end: Callable[[Iterable[int]], None] = lambda _: None
         self.expires_by_id: dict[int, int] = {}
+        self._heard_at: dict[int, float] = {}  # of the same ids, by the clock that nobody can set
 
     def has(self, session_id: int) -> bool:
         return session_id in self.expires_by_id
@@ -139,14 +141,17 @@ class Revocations:
         self._take({})
         if len(self.expires_by_id) <= REMEMBERED or self._server.down is not None:
             return
-        ids = [each for each in self.expires_by_id if each not in self._unwritten]
+        before = time.monotonic() - KEPT_S
+        ids = [each for each, heard in self._heard_at.items() if heard < before and each not in self._unwritten]
+        if not ids:
+            return
         try:
             known = await tables.list_revoked(self._server, ids, deadline=_soon())
         except RangelandError as exc:
             log.warning("ended sessions stay in memory", count=len(ids), cause=str(exc))
             return
         for session_id in known:
-            self.expires_by_id.pop(session_id, None)
+            self._drop(session_id)
 
     # having heard of all
 
@@ -190,11 +195,17 @@ class Revocations:
             )
 
     def _take(self, expires_by_id: dict[int, int]) -> None:
-        now = self._cluster.now_s()
+        now, heard = self._cluster.now_s(), time.monotonic()
         self.on_end(expires_by_id)
         self.expires_by_id |= expires_by_id
+        for session_id in expires_by_id:
+            self._heard_at.setdefault(session_id, heard)
         for session_id in [each for each, expires in self.expires_by_id.items() if expires < now]:
-            del self.expires_by_id[session_id]
+            self._drop(session_id)
+
+    def _drop(self, session_id: int) -> None:
+        self.expires_by_id.pop(session_id, None)
+        self._heard_at.pop(session_id, None)
 
 
 def _in_questions(expires_by_id: dict[int, int]) -> Iterator[Revocation]:
