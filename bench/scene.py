@@ -5,13 +5,14 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+import psutil
 import psycopg
 
 from fix_cluster import apis_of, free_ports, log_in, wait_until
@@ -21,6 +22,7 @@ from rangeland.engine.workplace import Workplace
 
 T = TypeVar("T")
 
+MEMORY = Path("/dev/shm")
 IDLER = "idler"  # the role of idle sessions
 SPARE_CONNECTIONS = 100  # for nodes, loads, the exporter and us; a standby must not have fewer than its primary has
 TABLES_A_STATEMENT = 500  # each locks its table and index until its transaction ends: 64 × 100 places by default
@@ -44,13 +46,14 @@ class Scene:
         connections: int = 0,
         load_tps: int = 0,
         settings: Mapping[str, str | int] | None = None,
+        parent: Path | None = None,
     ) -> Iterator[Ready]:
         """A cluster that is ready, whose servers take `connections` beside those that it needs itself.
 
-        `settings` are every server's, also such as need a restart.
+        `settings` are every server's, also such as need a restart. Its files are in `parent`, or a temporary directory.
         """
         plan = Plan(nodes=nodes, http_port=free_ports(nodes), sql_port=free_ports(nodes), load_tps=load_tps)
-        with Workplace(kind="bench") as place:
+        with Workplace(parent, kind="bench") as place:
             cluster = Cluster(place, plan)
             try:
                 cluster.open()
@@ -58,6 +61,14 @@ class Scene:
                 yield Ready(cluster, log_in(cluster, apis_of(cluster)[0], cluster.username))
             finally:
                 cluster.stop()
+
+
+def memory_with_room(size_bytes: int) -> Path | None:
+    """Where files are kept in memory, if so many fit; None: a temporary directory will do."""
+    with suppress(OSError):
+        if min(psutil.disk_usage(str(MEMORY)).free, psutil.virtual_memory().available // 2) >= size_bytes:
+            return MEMORY
+    return None
 
 
 @dataclass(frozen=True, slots=True)

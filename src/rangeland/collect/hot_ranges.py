@@ -33,7 +33,7 @@ from rangeland.wire.ranges import RangeStatistics
 MAX_HOT = 128  # ranges a node, as the reference
 INTERVAL_S = 10.0  # counters of a session that went idle take as long to arrive
 WANTED_S = 600.0  # how long after the last question the sampler goes on
-COST_FACTOR = 100.0  # rest 100 times as long as a sample took: 1 % of a core at most
+COST_FACTOR = 120.0  # rest so many times as long as a sample took: 1 % of a core, though node and server overlap
 SHORTEST_WINDOW_S = 1.0  # a busy session reports its counters once a second
 PATIENCE_S = 1.5  # of an answer that finds no recent sample
 VISIT_TIMEOUT_S = STATEMENT_TIMEOUT_S + 1.0  # the server's own timeout comes first, and is no outage
