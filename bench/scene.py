@@ -50,7 +50,8 @@ class Scene:
     ) -> Iterator[Ready]:
         """A cluster that is ready, whose servers take `connections` beside those that it needs itself.
 
-        `settings` are every server's, also such as need a restart. Its files are in `parent`, or a temporary directory.
+        `settings` are every server's, also such as need a restart. `parent` is where its files are, else a temporary
+        directory.
         """
         plan = Plan(nodes=nodes, http_port=free_ports(nodes), sql_port=free_ports(nodes), load_tps=load_tps)
         with Workplace(parent, kind="bench") as place:
