@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -245,6 +246,25 @@ def test_all_sessions_of_a_user_end_also_where_they_are_many_and_the_server_lags
         assert _execute(cluster, 0, left) == 0
 
 
+def test_a_silent_node_keeps_no_other_from_hearing_of_all_sessions_that_ended(
+    cluster: Cluster, apis: list[Api]
+) -> None:
+    """A node whose server says that it is up to date, and isn't, knows of the end by being told only."""
+    add_user(cluster, "numerous", "LOGIN IN ROLE admin")
+    tokens = _make_sessions(cluster, "numerous", MANY)
+    samples = [tokens[0], tokens[MANY // 2], tokens[-1]]
+    wait_for_replay(cluster.servers[0], cluster.servers[1])
+    with stopped_receiver(cluster.servers[1]):
+        cluster.nodes[2].pause()
+        try:
+            ended = ask_node(_values(cluster, 0), LOG_USER_OUT, UserParams(username="numerous"))
+            assert len(ended.sessions) == MANY
+            assert [_statuses(apis[:2], each) for each in samples] == [[401, 401]] * 3
+        finally:
+            cluster.nodes[2].resume()
+    wait_until(lambda: _statuses(apis, samples[-1]) == [401, 401, 401], "refused everywhere")
+
+
 # login under load
 
 
@@ -336,7 +356,8 @@ def _make_sessions(cluster: Cluster, username: str, count: int) -> list[str]:
     secret = bytes(range(16))
     hashed = hashlib.sha256(secret).digest()
     rows = []
-    for session_id in range(10_000, 10_000 + count):
+    ids = [secrets.randbits(62) for _ in range(count)]
+    for session_id in ids:
         moments = f"{int(created.timestamp() * 1e6)}|{int(expires.timestamp())}"
         text = f"{session_id}|{hashed.hex()}|{moments}|{username}".encode()
         mac = hmac.digest(key, text, hashlib.sha256)
@@ -348,4 +369,4 @@ def _make_sessions(cluster: Cluster, username: str, count: int) -> list[str]:
             "VALUES (%s, %s, %s, %s, %s, %s, %s)",
             rows,
         )
-    return [encode_token(session_id, secret) for session_id in range(10_000, 10_000 + count)]
+    return [encode_token(session_id, secret) for session_id in ids]

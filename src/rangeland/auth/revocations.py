@@ -188,11 +188,16 @@ class Revocations:
         return time.monotonic() - self._ticked_at > LONGEST_TICK_S
 
     async def _tell(self, node_ids: Iterable[int], expires_by_id: dict[int, int], deadline: float) -> None:
-        others = [node_id for node_id in node_ids if node_id != self._cluster.node_id]
-        for revocation in _in_questions(expires_by_id):
-            await self._cluster.ask_all(
-                q.REVOKE, revocation, deadline=deadline, node_ids=others, try_silent_s=TRY_SILENT_S
-            )
+        """Each node at its own pace, as far as it answers: a silent one keeps nobody else from hearing of all."""
+        revocations = list(_in_questions(expires_by_id))
+
+        async def tell(node_id: int) -> None:
+            for each in revocations:
+                part = await self._cluster.ask(node_id, q.REVOKE, each, deadline=deadline, try_silent_s=TRY_SILENT_S)
+                if part.error is not None:
+                    return
+
+        await asyncio.gather(*(tell(node_id) for node_id in node_ids if node_id != self._cluster.node_id))
 
     def _take(self, expires_by_id: dict[int, int]) -> None:
         now, heard = self._cluster.now_s(), time.monotonic()
