@@ -18,10 +18,11 @@ import psycopg
 from fix_cluster import apis_of, free_ports, log_in, wait_until
 from rangeland.engine.cluster import Cluster, Plan
 from rangeland.engine.server import PostgresServer
-from rangeland.engine.workplace import Workplace
+from rangeland.engine.workplace import Workplace, remove_leftovers
 
 T = TypeVar("T")
 
+KIND = "bench"  # of directories; what a killed measurement left is removed by the next one
 MEMORY = Path("/dev/shm")
 IDLER = "idler"  # the role of idle sessions
 SPARE_CONNECTIONS = 100  # for nodes, loads, the exporter and us; a standby must not have fewer than its primary has
@@ -53,8 +54,9 @@ class Scene:
         `settings` are every server's, also such as need a restart. `parent` is where its files are, else a temporary
         directory.
         """
+        remove_leftovers(parent, kind=KIND)
         plan = Plan(nodes=nodes, http_port=free_ports(nodes), sql_port=free_ports(nodes), load_tps=load_tps)
-        with Workplace(parent, kind="bench") as place:
+        with Workplace(parent, kind=KIND) as place:
             cluster = Cluster(place, plan)
             try:
                 cluster.open()
