@@ -12,6 +12,7 @@ from rangeland.node.settings import NodeSettings
 # Objects that were made and not freed yet before cycles among them are looked for, 1 MB of them or so. By default it
 # is 700: a question to 1,000 nodes alone makes a hundred times as many, and a quarter of its time was spent looking.
 GC_THRESHOLD = (10_000, 10, 10)
+GRANIAN_END = "shutdown_glue"  # the name of its callback. Source: Granian 2.8, granian/server/embed.py
 
 
 def run_node(settings: NodeSettings) -> None:
@@ -29,13 +30,23 @@ async def _serve(settings: NodeSettings) -> None:
 
 
 def note_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what nobody awaits, as asyncio does, but for one thing that is no bug: uvloop's TLS had to write while the
-    connection, to a node that is gone, was being closed. Whoever uses that connection is told.
-    """
+    """Log what nobody awaits, as asyncio does, but for what is no bug of ours and harms nobody."""
+    if not (_is_late_write(context) or _is_late_end(context)):
+        loop.default_exception_handler(context)
+
+
+def _is_late_write(context: dict[str, Any]) -> bool:
+    """uvloop's TLS had to write while the connection was being closed. Whoever uses that connection is told."""
     exc = context.get("exception")
     is_late = isinstance(exc, RuntimeError) and str(exc).endswith("the handler is closed")
-    if not (is_late and context.get("message") == "Fatal error on SSL protocol"):
-        loop.default_exception_handler(context)
+    return is_late and context.get("message") == "Fatal error on SSL protocol"
+
+
+def _is_late_end(context: dict[str, Any]) -> bool:
+    """The last client of a listener left, of which Granian tells a future that is cancelled since nobody waits."""
+    return isinstance(context.get("exception"), asyncio.InvalidStateError) and GRANIAN_END in str(
+        context.get("message")
+    )
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
