@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from rangeland.collect.sessions import (
-    CLOSED_PLACES,
     CLOSED_SHOWN,
+    LISTS,
     Places,
     SessionRow,
     cut_page,
@@ -67,7 +67,7 @@ class Reader:
         mine = [each for each in rows if self.params.username in ("", each.username)]
         placed = self.places.arrange(mine, self.params.username, NOON + timedelta(seconds=at_s))
         page = cut_page(placed, self.params)
-        self.places.show(page.passed, is_of_all=not self.params.username)
+        self.places.show(page.passed, self.params.username)
         part_from_page(page, self.params, node_id=1)
         self.is_done = page.next_index == 0
         self.params = SessionsParams(
@@ -147,7 +147,7 @@ def test_a_closed_session_is_shown_for_a_minute_and_then_forgotten() -> None:
     Reader(places, limit=2).read_page([row(1), row(2)])
     for at_s, expected in ((1, [1, 2]), (61, [1, 2]), (62, [2])):
         now = NOON + timedelta(seconds=at_s)
-        assert [placed.row.pid for placed in places.arrange([row(2)], "", now)] == expected
+        assert [placed.row.pid for _, placed in places.arrange([row(2)], "", now)] == expected
 
 
 def test_closed_sessions_that_are_not_wanted_keep_their_places_all_the_same() -> None:
@@ -162,14 +162,14 @@ def test_a_reading_that_was_overtaken_ends_nobody() -> None:
     places = Places()
     Reader(places, limit=2).read_page([row(1, read_s=20), row(2, read_s=20)])
     placed = places.arrange([row(1, read_s=10)], "", NOON)
-    assert [each.ended_at for each in placed] == [None, None]
+    assert [each.ended_at for _, each in placed] == [None, None]
 
 
 def test_a_session_that_was_missed_by_mistake_lives_again() -> None:
     places = Places()
     Reader(places, limit=2).read_page([row(1), row(2)])
     places.arrange([row(2)], "", NOON)
-    assert [each.ended_at for each in places.arrange([row(1), row(2)], "", NOON)] == [None, None]
+    assert [each.ended_at for _, each in places.arrange([row(1), row(2)], "", NOON)] == [None, None]
 
 
 def test_a_closed_session_tells_its_end_and_nothing_of_the_present() -> None:
@@ -237,26 +237,52 @@ def test_a_password_behind_the_cut_is_masked_too() -> None:
     assert text.endswith("…")
 
 
-def test_of_many_closed_sessions_the_last_thousand_are_shown_and_the_others_keep_their_places() -> None:
+def test_of_many_closed_sessions_the_last_thousand_are_shown_and_whoever_lives_keeps_its_place() -> None:
     places = Places()
-    rows = [row(pid) for pid in range(1, CLOSED_SHOWN + 101)]
-    places.show(places.arrange(rows, "", NOON), is_of_all=True)
+    rows = [row(pid) for pid in range(1, CLOSED_SHOWN + 102)]
+    places.show(places.arrange(rows, "", NOON), "")
     places.arrange(rows[50:], "", NOON + timedelta(seconds=1))
-    placed = places.arrange([], "", NOON + timedelta(seconds=2))
-    page = cut_page(placed, SessionsParams())
-    assert len(placed) == CLOSED_SHOWN + 100
-    assert len(page.shown) == CLOSED_SHOWN
+    page = cut_page(places.arrange(rows[-1:], "", NOON + timedelta(seconds=2)), SessionsParams())
+    assert [bool(session.ended_at) for _, session in page.shown] == [True] * CLOSED_SHOWN + [False]
     assert {session.row.pid for _, session in page.shown}.isdisjoint(range(1, 51))
-    assert {session.row.query_bytes for session in placed if session.is_place_only} == {None}
-    assert cut_page(placed, SessionsParams(index=900, limit=5)).shown[0][0] == 900
+    assert page.shown[-1][0] == CLOSED_SHOWN + 100
 
 
-def test_places_are_bounded_too() -> None:
+def test_whoever_lives_is_shown_though_closed_ones_before_it_are_forgotten_between_two_pages() -> None:
+    reader = Reader(Places(), limit=2, exclude_closed=True)
+    rows = [row(pid) for pid in range(1, 8)]
+    reader.places.show(reader.places.arrange(rows, "", NOON), "")
+    reader.places.arrange(rows[4:], "", NOON + timedelta(seconds=1))
+    assert reader.read_page(rows[4:], at_s=60) == [5, 6]
+    assert (reader.read_page(rows[4:], at_s=62), reader.is_done) == ([7], True)
+
+
+def test_whoever_lives_is_shown_though_many_end_at_once_between_two_pages() -> None:
+    reader = Reader(Places(), limit=CLOSED_SHOWN * 2)
+    rows = [row(pid) for pid in range(1, CLOSED_SHOWN * 3)]
+    reader.read_page(rows)
+    rest = rows[CLOSED_SHOWN * 2 :]
+    assert reader.read_page(rest) == [each.pid for each in rest]
+
+
+def test_a_role_that_is_renamed_keeps_its_sessions_in_the_list() -> None:
     places = Places()
-    rows = [row(pid) for pid in range(1, CLOSED_PLACES + 101)]
-    places.show(places.arrange(rows, "", NOON), is_of_all=True)
-    places.arrange(rows[:1], "", NOON)
-    assert len(places.arrange(rows[:1], "", NOON)) == CLOSED_PLACES + 1
+    Reader(places, limit=5).read_page([row(1), row(2)])
+    Reader(places, limit=5, username="joe").read_page([row(1), row(2)])
+    renamed = [row(1, username="ann"), row(2, username="ann")]
+    assert Reader(places, limit=5, username="ann").read_page(renamed) == [1, 2]
+    assert Reader(places, limit=5).read_page(renamed) == [1, 2]
+    assert Reader(places, limit=5, username="joe").read_page([]) == []
+
+
+def test_the_lists_that_nobody_asked_for_in_the_longest_time_begin_anew() -> None:
+    """As many as there may be users: of each it takes memory which places were given."""
+    places = Places()
+    for number in range(LISTS + 1):
+        Reader(places, limit=1, username=f"user {number}").read_page([row(1, username=f"user {number}")], at_s=number)
+    at = NOON + timedelta(seconds=LISTS + 100)
+    firsts = [places.arrange([row(2, username=name)], name, at)[0][0] for name in ("user 0", "user 1")]
+    assert firsts == [0, 1]
 
 
 def test_a_reading_of_all_keeps_the_places_of_a_reader_of_pages() -> None:
@@ -264,7 +290,7 @@ def test_a_reading_of_all_keeps_the_places_of_a_reader_of_pages() -> None:
     reader = Reader(Places(), limit=2)
     reader.read_page([row(pid) for pid in (1, 2, 3, 4)])
     everything = reader.places.arrange([row(pid) for pid in (2, 3, 4, 5)], "", NOON)
-    reader.places.show(everything, is_of_all=True)
+    reader.places.show(everything, "")
     reader.read_page([row(9, start_s=0.5), *(row(pid) for pid in (2, 4, 5))])
     reader.read_page([row(9, start_s=0.5), *(row(pid) for pid in (2, 4, 5))])
     assert reader.pids == [1, 2, 3, 4, 5, 9]
@@ -283,7 +309,7 @@ def items_of(
     """One answer with all sessions, of a node that remembers what it showed."""
     params = SessionsParams(redacted_for=redacted_for)
     page = cut_page(places.arrange(rows, "", NOON + timedelta(seconds=at_s)), params)
-    places.show(page.passed, is_of_all=True)
+    places.show(page.passed, "")
     known = [None if redacted_for else known_item(each, node_id) for _, each in page.shown]
     return part_from_page(page, params, node_id=node_id, known=known).items
 

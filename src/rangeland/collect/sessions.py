@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -22,7 +24,7 @@ from rangeland.wire.times import ZERO_TIME, duration_ns, ns, rfc3339
 
 HOLD = timedelta(seconds=60)  # how long a shown session is remembered after it ended
 CLOSED_SHOWN = 1_000  # as the peer
-CLOSED_PLACES = 10_000  # 166 a second for a minute
+LISTS = 10_000  # of users, for which it is remembered which places were given
 MANY = 200  # sessions that take 5 ms and more to translate: in a thread, so that others are answered meanwhile
 
 # pg_stat_activity.state. "disabled" (track_activities is off) and no state at all say nothing: they are left
@@ -90,7 +92,7 @@ class SessionCollector:
         sessions, workers = split_workers(map(SessionRow._make, rows))
         placed = self._places.arrange(sessions, params.username, moment)
         page = cut_page(placed, params)
-        self._places.show(page.passed, is_of_all=not params.username)
+        self._places.show(page.passed, params.username)
         known = [None if params.redacted_for else known_item(each, node_id) for _, each in page.shown]
         if known.count(None) <= MANY:
             return part_from_page(page, params, node_id=node_id, workers=workers, known=known)
@@ -114,16 +116,24 @@ def split_workers(rows: Iterable[SessionRow]) -> tuple[list[SessionRow], Workers
 
 @dataclass(slots=True)
 class Placed:
-    """A session at its place in the list; `ended_at` is when it was first missed, None while it lives."""
+    """A session with its places; `ended_at` is when it was first missed, None while it lives."""
 
-    order: tuple[Any, ...]
     row: SessionRow
     seen_at: datetime
     ended_at: datetime | None = None
-    is_kept: bool = False  # an answer has shown it
-    is_shown_to_all: bool = False  # by an answer without `username`
-    is_place_only: bool = False  # one of too many closed ones: it is counted, and not shown
+    place: int | None = None  # in the list of all; None: no answer has shown it there
+    place_of_user: int | None = None  # in the list of its user's
     translation: Translation | None = None  # the last one that can be used again
+
+    def place_in(self, username: str) -> int | None:
+        """In the list of that user, or of all where there is none."""
+        return self.place_of_user if username else self.place
+
+    def put(self, username: str, place: int) -> None:
+        if username:
+            self.place_of_user = place
+        else:
+            self.place = place
 
 
 class Translation(NamedTuple):
@@ -138,46 +148,56 @@ class Translation(NamedTuple):
 class Places:
     """Keeps the sessions that an answer has shown: their places, and for a minute that they have ended.
 
-    Clients page by counting places. So a session that was shown stays where it is until a minute after its end, and
-    one that shows up late with an early start comes behind all that were shown, instead of among them. It holds the
-    last reading of each session that lives, and what it became in JSON (together some 5 kB with a long statement),
-    of 1,000 closed ones as much, and of 9,000 more their places (some 500 bytes).
+    Clients page by place. So a session that was shown keeps its own, in the list of all and in that of its user, and
+    no place is given twice: whoever ends or is forgotten moves nobody, and one that shows up late with an early start
+    comes behind all that were shown, instead of among them. It holds the last reading of each session that lives, and
+    what it became in JSON (together some 5 kB with a long statement), and of 1,000 closed ones as much.
     """
 
     def __init__(self) -> None:
         self._shown: dict[SessionKey, Placed] = {}
+        self._free: dict[str, int] = {}  # the first place behind all that were given, by user name; of all: ""
 
-    def arrange(self, rows: Sequence[SessionRow], username: str, now: datetime) -> list[Placed]:
-        """Return the sessions of a reading (of all users or one) and those remembered, in order."""
+    def arrange(self, rows: Sequence[SessionRow], username: str, now: datetime) -> list[tuple[int, Placed]]:
+        """Return the sessions of a reading (of all users or one) and those remembered, by place."""
         row_by_key = {row.key: row for row in rows}
         self._update(row_by_key, rows[0].read_at if rows else None, username, now)
-        self._limit_closed()
-        arranged = [shown for shown in self._shown.values() if not username or shown.row.username == username]
-        new = row_by_key.keys() - self._shown.keys()
-        floors = self._floors() if new else {}
-        for key in new:
-            row = row_by_key[key]
-            floor = max(floors.get("", ()), floors.get(row.username, ()))
-            arranged.append(Placed(key if key > floor else (*floor, *key), row, now))
-        return sorted(arranged, key=lambda placed: placed.order)
+        self._drop_closed()
+        known: list[tuple[int, Placed]] = []
+        new = [(key, Placed(row, now)) for key, row in row_by_key.items() if key not in self._shown]
+        for key, shown in self._shown.items():
+            if username and shown.row.username != username:
+                continue
+            if (place := shown.place_in(username)) is None:
+                new.append((key, shown))
+            else:
+                known.append((place, shown))
+        known.sort(key=itemgetter(0))
+        new.sort(key=itemgetter(0))
+        return known + list(enumerate((placed for _, placed in new), self._free.get(username, 0)))
 
-    def show(self, passed: Iterable[Placed], *, is_of_all: bool) -> None:
-        """Remember the sessions that an answer has passed."""
-        for placed in passed:
-            placed.is_shown_to_all |= is_of_all
-            if not placed.is_kept:
-                placed.is_kept = True
+    def show(self, passed: Sequence[tuple[int, Placed]], username: str) -> None:
+        """Remember the sessions that an answer has passed, by place, in the list of that user or of all."""
+        if not passed:
+            return
+        for place, placed in passed:
+            if placed.place_in(username) is None:
+                placed.put(username, place)
                 self._shown[placed.row.key] = placed
+        self._free[username] = max(self._free.pop(username, 0), passed[-1][0] + 1)
+        if len(self._free) > LISTS:
+            del self._free[next(iter(self._free))]
 
     def _update(
         self, row_by_key: Mapping[SessionKey, SessionRow], read_at: datetime | None, username: str, now: datetime
     ) -> None:
         for key, shown in list(self._shown.items()):
-            if username and shown.row.username != username:
-                continue
             if (row := row_by_key.get(key)) is not None:
+                if row.username_bytes != shown.row.username_bytes:
+                    shown.place_of_user = None  # renamed: it was in another list
                 shown.row, shown.seen_at, shown.ended_at = row, now, None
-                shown.is_place_only = False
+            elif username and shown.row.username != username:
+                continue
             elif read_at is not None and shown.row.read_at > read_at:
                 continue  # a reading that was overtaken by the one that found this session
             elif now - (shown.ended_at or shown.seen_at) > HOLD:
@@ -185,46 +205,33 @@ class Places:
             elif shown.ended_at is None:
                 shown.ended_at = now
 
-    def _limit_closed(self) -> None:
-        """Of more than are shown, those that ended first keep only their places; the oldest of those go, too."""
+    def _drop_closed(self) -> None:
+        """Of more closed ones than are shown, forget those that ended first."""
         closed = [shown for shown in self._shown.values() if shown.ended_at]
         if len(closed) <= CLOSED_SHOWN:
             return
         closed.sort(key=lambda shown: shown.ended_at or shown.seen_at, reverse=True)
         for shown in closed[CLOSED_SHOWN:]:
-            shown.row, shown.is_place_only = shown.row._replace(query_bytes=None), True
-            shown.translation = None
-        for shown in closed[CLOSED_PLACES:]:
             del self._shown[shown.row.key]
-
-    def _floors(self) -> dict[str, tuple[Any, ...]]:
-        """The last place that was shown, by user name, and to those who see all users under ""."""
-        floors: dict[str, tuple[Any, ...]] = {}
-        for shown in self._shown.values():
-            for name in ("", shown.row.username) if shown.is_shown_to_all else (shown.row.username,):
-                floors[name] = max(floors.get(name, ()), shown.order)
-        return floors
 
 
 class Page(NamedTuple):
-    """A stretch of the list."""
+    """A stretch of the list: sessions with their places."""
 
-    shown: list[tuple[int, Placed]]  # with its place
-    passed: list[Placed]  # also those passed over
+    shown: Sequence[tuple[int, Placed]]
+    passed: Sequence[tuple[int, Placed]]  # also those passed over
     next_index: int  # 0: the end was reached
 
 
-def cut_page(placed: Sequence[Placed], params: SessionsParams) -> Page:
+def cut_page(placed: Sequence[tuple[int, Placed]], params: SessionsParams) -> Page:
     """Cut `limit` sessions from place `index` on; without a limit, all from there."""
-    wanted = [
-        (place, session)
-        for place, session in enumerate(placed)
-        if place >= params.index and not session.is_place_only and not (params.exclude_closed and session.ended_at)
-    ]
+    rest = placed[bisect_left(placed, params.index, key=itemgetter(0)) :]
+    wanted = [each for each in rest if each[1].ended_at is None] if params.exclude_closed else rest
     shown = wanted[: params.limit] if params.limit else wanted
-    is_end = len(shown) == len(wanted)
-    next_index = 0 if is_end else shown[-1][0] + 1
-    return Page(shown, list(placed[params.index : next_index or None]), next_index)
+    if len(shown) == len(wanted):
+        return Page(shown, rest, 0)
+    next_index = shown[-1][0] + 1
+    return Page(shown, rest[: bisect_left(rest, next_index, key=itemgetter(0))], next_index)
 
 
 def part_from_page(
@@ -243,7 +250,7 @@ def part_from_page(
         item or _translated(placed, params, node_id, (workers or {}).get(placed.row.pid, ()))
         for (_, placed), item in zip(page.shown, known or [None] * len(page.shown), strict=True)
     ]
-    places = [place for place, _ in page.shown]
+    places = [place for place, _ in page.shown] if params.limit else []
     is_in_a_row = places == list(range(params.index, params.index + len(places)))
     return ListPart(items=items, next_index=page.next_index, places=[] if is_in_a_row else places)
 
