@@ -149,6 +149,7 @@ def test_a_standbys_session_that_tells_the_primary_nothing_is_no_problem(sick: C
         with snapshot(sick, "analyst", node=2) as held:
             burn(sick)
             held.execute("SELECT pg_sleep(1.5)")
+            wait_for_holders(sick)
             assert sick.problems() == []
     finally:
         standby.configure(hot_standby_feedback="on")
