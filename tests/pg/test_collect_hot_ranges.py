@@ -273,7 +273,7 @@ def test_it_never_waits_for_a_lock(pg_primary: PostgresServer, database: str) ->
             connection.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
             began = time.monotonic()
             part = await top(sampler)
-            assert time.monotonic() - began < 1.3  # the shortest window, and not much more
+            assert time.monotonic() - began < 3  # the shortest window, and not much more
         return part
 
     hot = with_sampler(pg_primary, work, database).ranges

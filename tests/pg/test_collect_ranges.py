@@ -275,7 +275,7 @@ def test_a_locked_table_makes_nobody_wait_and_shows_its_last_known_size(
             connection.execute("LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE")
             began = time.monotonic()
             await list_ranges()
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 2
         return answers
 
     before, locked = with_collector(pg_primary, work, database)
@@ -307,7 +307,7 @@ def test_a_table_whose_lock_is_only_awaited_makes_nobody_wait(pg_primary: Postgr
             time.sleep(0.01)
         began = time.monotonic()
         (info,) = collect(pg_primary, database)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 2
         reader.rollback()
         while waiter.pgconn.get_result() is not None:
             pass
