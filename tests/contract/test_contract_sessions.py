@@ -141,6 +141,19 @@ def test_a_token_with_a_node_that_never_was_is_an_error_of_that_node(
     assert error["message"].startswith("failed to dial into node 99 (NODE_STATUS_UNKNOWN): ")
 
 
+@pytest.mark.parametrize("place", [1000, 2**63 - 1])
+def test_a_token_from_before_a_node_was_started_again_is_an_error_of_that_node(
+    pagers: dict[str, psycopg.Connection], apis: list[Api], token: str, place: int
+) -> None:
+    """It leads to a place which the node hasn't given: what else is behind it would be missed, and nothing said."""
+    start = base64.urlsafe_b64encode(f"1,|2|{place}|3,".encode()).decode()
+    answer = apis[0].get(session_url("sessions/", username=PAGER, limit=100, start=start), token).json
+    assert [each["node_id"] for each in answer["sessions"]] == [3, 3, 3, 3]
+    [error] = answer["errors"]
+    assert error["node_id"] == 2
+    assert "begin without start" in error["message"]
+
+
 def test_a_session_that_ends_between_two_pages_moves_no_other(cluster: Cluster, apis: list[Api], token: str) -> None:
     add_user(cluster, "leaver")
     conninfo = cluster.servers[1].conninfo(user="leaver")

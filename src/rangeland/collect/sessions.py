@@ -15,6 +15,7 @@ from msgspec import Raw
 
 from rangeland.collect.statements import Form, Statement, statement_from_bytes
 from rangeland.collect.text import is_storable, text_from_bytes
+from rangeland.errors import RefusedError
 from rangeland.pg import Server
 from rangeland.wire.json import encode
 from rangeland.wire.parts import Item, ListPart, SessionsParams
@@ -25,6 +26,7 @@ from rangeland.wire.times import ZERO_TIME, duration_ns, ns, rfc3339
 HOLD = timedelta(seconds=60)  # how long a shown session is remembered after it ended
 CLOSED_SHOWN = 1_000  # as the peer
 LISTS = 10_000  # of users, for which it is remembered which places were given
+FORGOTTEN = "no page has ended where this one begins; if it was started again meanwhile, begin without start"
 MANY = 200  # sessions that take 5 ms and more to translate: in a thread, so that others are answered meanwhile
 
 # pg_stat_activity.state. "disabled" (track_activities is off) and no state at all say nothing: they are left
@@ -83,10 +85,12 @@ class SessionCollector:
         """Read the sessions with one statement: by ascending start, a page of them or all.
 
         Sessions that an answer showed and that ended less than a minute ago are there, too, as closed ones. `now`
-        is this node's clock (None: read it). Raises: ServerError.
+        is this node's clock (None: read it). Raises: ServerError; RefusedError for an index that no answer gave.
         """
         if not is_storable(params.username):
             return ListPart(items=[])
+        if params.index > self._places.free(params.username):
+            raise RefusedError(FORGOTTEN)
         rows = await self._server.fetch("sessions", "list_sessions", deadline=deadline, username=params.username)
         moment = now or datetime.now(UTC)
         sessions, workers = split_workers(map(SessionRow._make, rows))
@@ -156,7 +160,11 @@ class Places:
 
     def __init__(self) -> None:
         self._shown: dict[SessionKey, Placed] = {}
-        self._free: dict[str, int] = {}  # the first place behind all that were given, by user name; of all: ""
+        self._free: dict[str, int] = {}  # by user name, of all: ""; the one asked for last comes last
+
+    def free(self, username: str) -> int:
+        """The first place behind all that were given in the list of that user, or of all."""
+        return self._free.get(username, 0)
 
     def arrange(self, rows: Sequence[SessionRow], username: str, now: datetime) -> list[tuple[int, Placed]]:
         """Return the sessions of a reading (of all users or one) and those remembered, by place."""
@@ -174,7 +182,7 @@ class Places:
                 known.append((place, shown))
         known.sort(key=itemgetter(0))
         new.sort(key=itemgetter(0))
-        return known + list(enumerate((placed for _, placed in new), self._free.get(username, 0)))
+        return known + list(enumerate((placed for _, placed in new), self.free(username)))
 
     def show(self, passed: Sequence[tuple[int, Placed]], username: str) -> None:
         """Remember the sessions that an answer has passed, by place, in the list of that user or of all."""
