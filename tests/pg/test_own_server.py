@@ -91,7 +91,7 @@ def test_a_killed_server_is_told_at_once_and_found_again_within_two_seconds(
         began = time.monotonic()
         with pytest.raises(ServerDownError):
             await list_members(server, deadline=soon())
-        assert time.monotonic() - began < STATEMENT_TIMEOUT_S
+        assert time.monotonic() - began < STATEMENT_TIMEOUT_S / 2
         await asyncio.to_thread(pg.start)
         await server.wait_until_up(deadline=soon(2))
         await server.close()
@@ -99,9 +99,7 @@ def test_a_killed_server_is_told_at_once_and_found_again_within_two_seconds(
     asyncio.run(scenario())
 
 
-def test_a_held_lock_costs_a_tenth_of_a_second_and_is_no_outage(
-    make_servers: MakeServers, server_version: int
-) -> None:
+def test_a_held_lock_is_soon_given_up_and_is_no_outage(make_servers: MakeServers, server_version: int) -> None:
     (pg,) = initialised(make_servers, server_version)
 
     async def scenario() -> None:
@@ -112,7 +110,7 @@ def test_a_held_lock_costs_a_tenth_of_a_second_and_is_no_outage(
             with pytest.raises(ServerError) as refused:
                 await list_members(server, deadline=soon())
             assert refused.value.sqlstate == "55P03"  # lock_not_available
-            assert time.monotonic() - began < STATEMENT_TIMEOUT_S
+            assert time.monotonic() - began < STATEMENT_TIMEOUT_S / 2
             assert server.down is None
         await server.close()
 
