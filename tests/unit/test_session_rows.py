@@ -6,17 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rangeland.collect.sessions import (
-    CLOSED_SHOWN,
-    LISTS,
-    Places,
-    SessionRow,
-    cut_page,
-    known_item,
-    part_from_page,
-    session_from_row,
-    split_workers,
-)
+from rangeland.collect.session_places import CLOSED_SHOWN, LISTS, Places, cut_page
+from rangeland.collect.session_rows import SessionRow, split_workers
+from rangeland.collect.sessions import known_item, part_from_page, session_from_row
 from rangeland.collect.statements import statement_from_bytes
 from rangeland.wire.json import decode
 from rangeland.wire.parts import Item, SessionsParams
