@@ -89,16 +89,21 @@ class Play:
 
     def _log_in(self) -> None:
         number = self._any_node()
+        if not self._logs_in(number):
+            self._require(self._fault is not None and self._fault.stops_logins)
+
+    def _logs_in(self, number: int) -> bool:
+        """Whether a login there works; where not, it is refused as it should be where there is no primary."""
         answer = self._asked(
             lambda: self._apis[number].log_in(self._cluster.username, self._cluster.password, client=new_client())
         )
         self._note(f"login at {number + 1}: {answer.status if answer else None}")
-        if answer is not None and answer.status == 200:
-            self.done["logins"] += 1
-            self._model.began(answer.json["session"])
-        else:
-            self._require(self._fault is not None and self._fault.stops_logins)
+        if answer is None or answer.status != 200:
             self._require(answer is None or answer.status == 503)
+            return False
+        self.done["logins"] += 1
+        self._model.began(answer.json["session"])
+        return True
 
     def _log_out(self) -> None:
         live = self._model.tokens(Fate.LIVE)
@@ -137,6 +142,8 @@ class Play:
         for node in self._cluster.nodes:
             node.wait_until_ready()
         wait_until(lambda: None not in self._answers(self._sample()[:1]), "every node answers")
+        for number in range(3):
+            wait_until(partial(self._logs_in, number), "every node knows the primary's")
 
     def _judge(self, tokens: list[str], *, settled: bool) -> None:
         """What each node that can be reached says of each token."""

@@ -161,8 +161,8 @@ def test_an_authority_near_its_end_is_one_problem_of_all_nodes() -> None:
 # privileges
 
 
-def test_a_role_that_lost_pg_monitor_is_told_once_and_gets_it_back(sick: Clinic) -> None:
-    sick.sql("REVOKE pg_monitor FROM rangeland")
+def lacking_everywhere(sick: Clinic) -> Found:
+    """The problem of a privilege, once every node's server has replayed that it is gone."""
 
     def is_told() -> bool:
         return [each["evidence"]["nodes"] for each in sick.problems() if each["kind"] == "privilege_missing"] == [
@@ -170,7 +170,12 @@ def test_a_role_that_lost_pg_monitor_is_told_once_and_gets_it_back(sick: Clinic)
         ]
 
     wait_until(is_told, "every node lacks it")
-    problem = sick.only("privilege_missing")
+    return sick.only("privilege_missing")
+
+
+def test_a_role_that_lost_pg_monitor_is_told_once_and_gets_it_back(sick: Clinic) -> None:
+    sick.sql("REVOKE pg_monitor FROM rangeland")
+    problem = lacking_everywhere(sick)
     assert (problem["object"], problem["evidence"]["privilege"]) == ("rangeland", "pg_monitor")
     assert problem["sql"] == 'GRANT pg_monitor TO "rangeland"'
     sick.follow(problem)
@@ -180,7 +185,7 @@ def test_a_role_that_lost_pg_monitor_is_told_once_and_gets_it_back(sick: Clinic)
 def test_a_role_without_its_schema_is_told_once_and_gets_it_back(sick: Clinic) -> None:
     sick.sql("REVOKE USAGE ON SCHEMA rangeland FROM rangeland")
     try:
-        problem = sick.only("privilege_missing")
+        problem = lacking_everywhere(sick)
         assert problem["evidence"]["privilege"] == "schema rangeland"
         wait_until(lambda: sick.problems() and _was_refused_a_session(sick.server()), "the caller is looked up anew")
         assert sick.only("privilege_missing") == problem
