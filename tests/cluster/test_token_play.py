@@ -89,7 +89,9 @@ class Play:
 
     def _log_in(self) -> None:
         number = self._any_node()
-        if not self._logs_in(number):
+        if self._logs_in(number):
+            self.done["logins"] += 1
+        else:
             self._require(self._fault is not None and self._fault.stops_logins)
 
     def _logs_in(self, number: int) -> bool:
@@ -101,7 +103,6 @@ class Play:
         if answer is None or answer.status != 200:
             self._require(answer is None or answer.status == 503)
             return False
-        self.done["logins"] += 1
         self._model.began(answer.json["session"])
         return True
 

@@ -251,7 +251,7 @@ def test_a_silent_node_keeps_no_other_from_hearing_of_all_sessions_that_ended(
 ) -> None:
     """A node whose server says that it is up to date, and isn't, knows of the end by being told only.
 
-    Nobody knows yet that the other is silent: it is waited for, longer than the command has.
+    That node 3 hangs isn't known yet: waiting for it takes longer than the command has.
     """
     add_user(cluster, "numerous", "LOGIN IN ROLE admin")
     tokens = _make_sessions(cluster, "numerous", MANY)

@@ -30,7 +30,7 @@ CACHE_S = 1.0  # a right that was taken away, or a session ended while this node
 CACHED = 10_000
 LOOKUPS = 8  # at once; more wait: tokens of nobody must not take the server's time from other people's
 OWN_READ_S = 1.0  # of a request's 4.5 s, for this node's own server to say who is asking
-LAST_LOOK_S = 1.5  # of them, for sessions that were made while a user's others ended; thousands take 0.2 s
+LAST_LOOK_S = 1.5  # of them, for sessions made while a user's others ended; telling keeps more than TRY_SILENT_S
 
 
 class NotRecognisedError(Exception):
